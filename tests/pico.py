@@ -8,10 +8,14 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    FalconMambaConfig,
+    FalconMambaForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
     MambaConfig,
     MambaForCausalLM,
     MistralConfig,
@@ -20,6 +24,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Zamba2Config,
+    Zamba2ForCausalLM,
 )
 
 VOCABULARY = 97
@@ -78,4 +84,22 @@ def _made(kind: str, shape: dict[str, Any], attention: dict[str, Any]) -> PreTra
         return GPT2LMHeadModel(GPT2Config(**shape, n_head=4, n_positions=POSITIONS))
     if kind == "mamba":  # no attention at all
         return MambaForCausalLM(MambaConfig(**shape, state_size=8))
+    if kind == "falcon_mamba":
+        return FalconMambaForCausalLM(FalconMambaConfig(**shape, state_size=8))
+    if kind == "mamba2":  # two groups of two heads
+        return Mamba2ForCausalLM(Mamba2Config(**shape, num_heads=4, head_dim=16, state_size=8, n_groups=2))
+    if kind == "zamba2":  # a Mamba-2 layer, then one that shares its block with attention
+        return Zamba2ForCausalLM(
+            Zamba2Config(
+                **shape,
+                layers_block_type=["linear_attention", "hybrid"],
+                n_mamba_heads=4,
+                mamba_d_state=8,
+                mamba_ngroups=2,
+                num_attention_heads=4,
+                intermediate_size=64,
+                adapter_rank=4,
+                max_position_embeddings=POSITIONS,
+            )
+        )
     raise ValueError(kind)

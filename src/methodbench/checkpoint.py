@@ -60,6 +60,8 @@ class Checkpoint:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from methodbench.scans.install import use_fast_scans
+
         self.check()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
@@ -69,6 +71,7 @@ class Checkpoint:
             tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
         except Exception as error:  # safetensors and transformers raise a dozen kinds here
             raise UserError(f"{self.path}: cannot be opened as a checkpoint: {' '.join(str(error).split())}") from error
+        use_fast_scans(model.config.model_type)
         torch.nn.Module.to(model, device)  # transformers' own wrapper is typed for its subclass only
         return model.eval(), tokenizer
 
