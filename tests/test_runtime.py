@@ -18,6 +18,7 @@ from methodbench.builtin.plain import PlainLM
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.checkpoint import Checkpoint
 from methodbench.config import parse
+from methodbench.decoding import Generation
 from methodbench.errors import UserError
 from methodbench.journal import Journal
 from methodbench.policy import Ordinary, Policy, Step
@@ -374,7 +375,7 @@ def test_a_journal_holds_for_one_setting_only(make: Callable[..., Any], tmp_path
         lm.journal = path
         expected = make(**hflm).generate_until(instances(**SAMPLED))
         assert lm.generate_until(instances(**SAMPLED)) == expected
-    assert len(Journal(path).known) == 36
+    assert len(Journal(path, Generation).known) == 36
 
 
 def test_finished_rows_are_on_disk_when_the_job_dies(
@@ -386,7 +387,7 @@ def test_finished_rows_are_on_disk_when_the_job_dies(
     seen: list[int] = []
 
     def die(done: int, total: int, rate: float) -> None:
-        seen.append(len(Journal(lm.journal).known))
+        seen.append(len(Journal(lm.journal, Generation).known))
         raise KeyboardInterrupt
 
     lm.on_progress = die

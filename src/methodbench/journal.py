@@ -1,4 +1,4 @@
-"""Finished generations on disk, one JSON line each, so that a killed job goes on where it stopped."""
+"""Finished answers on disk, one JSON line each, so that a killed job goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from methodbench.decoding import Generation
+from methodbench.documents import Reading
 
+T = TypeVar("T", Generation, Reading)
 EVERY = 1.0  # seconds between writes
 
 
-class Journal:
-    """Generations by key. What `path` holds is read at once; a last line torn by a kill is cut off.
+class Journal(Generic[T]):
+    """What was answered, by key, as objects of the dataclass `kind`.
 
-    Without a path nothing is kept.
+    What `path` holds is read at once; a last line torn by a kill is cut off. Without a path nothing is kept.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, kind: type[T]) -> None:
         self.path = path
-        self.known: dict[str, Generation] = {}
+        self.known: dict[str, T] = {}
         self._unwritten: list[str] = []
         self._written_at = time.monotonic()
         if path is not None and path.exists():
@@ -31,13 +34,13 @@ class Journal:
                     file.truncate(len(whole))
             for line in whole.decode("utf-8").splitlines():
                 entry = json.loads(line)
-                self.known[entry["key"]] = Generation(**entry["generation"])
+                self.known[entry["key"]] = kind(**entry["answer"])
 
-    def add(self, key: str, generation: Generation) -> None:
-        """Note a finished generation; written with others about once a second."""
+    def add(self, key: str, answer: T) -> None:
+        """Note a finished answer; written with others about once a second."""
         if self.path is None:
             return
-        self._unwritten.append(json.dumps({"key": key, "generation": asdict(generation)}) + "\n")
+        self._unwritten.append(json.dumps({"key": key, "answer": asdict(answer)}) + "\n")
         if time.monotonic() - self._written_at >= EVERY:
             self.flush()
 

@@ -1,7 +1,8 @@
 """The base of every runtime that generates: an lm-eval LM on top of our decode loop.
 
 Everything but `generate_until` is lm-eval's own HFLM, unchanged: loglikelihoods, chat templates, tokenising. A method
-overrides `policy` (and perhaps `sampling` or `prompt_ids`) and is then usable on any lm-eval task:
+overrides `policy` (and perhaps `sampling` or `prompt_ids`), or opens a context `around` every pass of the model, and is
+then usable on any lm-eval task:
 
     lm_eval.simple_evaluate(model=PlainLM(Checkpoint(Path("model")), PlainConfig()), tasks=["gsm8k"])
 
@@ -18,16 +19,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import normalize_gen_kwargs
+from lm_eval.models.utils import normalize_gen_kwargs, resolve_max_length
 
 from methodbench.checkpoint import Checkpoint
 from methodbench.decoding import Generation, Request, decode
+from methodbench.documents import Document, Reading, encode, read
 from methodbench.errors import UserError, nearest
 from methodbench.journal import Journal
 from methodbench.policy import Ordinary, Policy
@@ -36,6 +40,7 @@ from methodbench.stopping import Thinking, UntilStop, cut, single_token
 
 GEN_KWARGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p", "min_p", "seed"}
 SLOTS = 32
+UNBOUNDED = 1 << 30  # tokens: a state-space model has no position table that ends
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class GenerationLM(HFLM):
     """
 
     think_open, think_close = "<think>", "</think>"
+    _max_length: int | None  # HFLM's
 
     def __init__(self, checkpoint: Checkpoint, config: Any, **hflm: Any) -> None:
         self._signature: str | None = None
@@ -81,6 +87,8 @@ class GenerationLM(HFLM):
             super().__init__(**hflm)
         finally:
             logger.setLevel(level)
+        if self._max_length is None:  # lm-eval cuts prompts at 2048 tokens where a model names no limit
+            self._max_length = resolve_max_length(self.model.config, self.tokenizer, default=UNBOUNDED)
         self.checkpoint, self.settings = checkpoint, config
         self.thinking = Thinking(
             single_token(self.tokenizer, self.think_open), single_token(self.tokenizer, self.think_close)
@@ -111,13 +119,21 @@ class GenerationLM(HFLM):
         """Token ids of a rendered prompt."""
         return list(self.tok_encode(text))
 
+    def around(self) -> AbstractContextManager[Any]:
+        """A context around everything that passes through the model."""
+        return nullcontext()
+
+    def reading_record(self, row: int) -> dict[str, Any]:
+        """Numbers of one row of the last pass over documents, for its sample line."""
+        return {}
+
     # -- lm-eval's side -----------------------------------------------------------------------------------------------
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answers of all requests, in their order; what else is known of them is in `generations`."""
         jobs = self._jobs(requests)
         keys = [self._key(job) for job in jobs]
-        journal = Journal(self.journal)
+        journal = Journal(self.journal, Generation)
         done = {place: journal.known[key] for place, key in enumerate(keys) if key in journal.known}
         progress = _Progress(self.on_progress, len(jobs), len(done))
         groups: dict[tuple[Sampling, tuple[str, ...], int], list[int]] = {}
@@ -136,6 +152,23 @@ class GenerationLM(HFLM):
         finally:
             journal.flush()
         return [self._answer(job, done[place]) for place, job in enumerate(jobs)]
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """lm-eval's own, but a document with spans (`spans.py`) is read once for all of them."""
+        places: dict[tuple[str, int], list[int]] = {}
+        for place, request in enumerate(requests):
+            if "spans" in (request.doc or {}):
+                places.setdefault((str(request.task_name), int(request.doc_id or 0)), []).append(place)
+        found: dict[int, tuple[float, bool]] = {}
+        readings = self._read([requests[indices[0]].doc for indices in places.values()])
+        for (item, indices), (document, reading) in zip(places.items(), readings, strict=True):
+            found |= {index: reading.scores[requests[index].idx] for index in indices}
+            self.generations[*item, 0] = {"prompt_tokens": len(document.ids), **reading.record}
+        rest = [place for place in range(len(requests)) if place not in found]
+        if rest:
+            answers = super().loglikelihood([requests[place] for place in rest], disable_tqdm)
+            found |= dict(zip(rest, answers, strict=True))
+        return [found[place] for place in range(len(requests))]
 
     def clear(self) -> None:
         """Forget the generations of the tasks so far."""
@@ -169,16 +202,47 @@ class GenerationLM(HFLM):
     ) -> None:
         vocabulary = self.model.get_input_embeddings().weight.shape[0]
         prompts = [request.prompt for request in requests]
-        decode(
-            self.model,
-            requests,
-            self.policy(sampling, max_new_tokens),
-            sampling,
-            slots=self.slots,
-            eos_ids=self.eos_ids,
-            stop=UntilStop(self.tokenizer, vocabulary, until, self.thinking, prompts) if until else None,
-            on_finish=note,
-        )
+        with self.around():
+            decode(
+                self.model,
+                requests,
+                self.policy(sampling, max_new_tokens),
+                sampling,
+                slots=self.slots,
+                eos_ids=self.eos_ids,
+                stop=UntilStop(self.tokenizer, vocabulary, until, self.thinking, prompts) if until else None,
+                on_finish=note,
+            )
+
+    def _model_call(self, *arguments: Any, **named: Any) -> torch.Tensor:
+        with self.around():
+            logits: torch.Tensor = super()._model_call(*arguments, **named)
+            return logits
+
+    def _read(self, docs: Sequence[Mapping[str, Any]]) -> list[tuple[Document, Reading]]:
+        """Every document's spans scored, from the journal where it is known already."""
+        if not docs:
+            return []
+        given = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        documents = [encode(self.tokenizer, doc["text"], doc["spans"], **given) for doc in docs]
+        for document in documents:
+            if len(document.ids) > self.max_length:
+                raise UserError(f"a document has {len(document.ids)} tokens, more than the model's {self.max_length}")
+        keys = [self._digest(document.ids, document.spans) for document in documents]
+        journal = Journal(self.journal, Reading)
+        done = {place: journal.known[key] for place, key in enumerate(keys) if key in journal.known}
+        progress = _Progress(self.on_progress, len(documents), len(done))
+        pending = [place for place in range(len(documents)) if place not in done]
+        try:
+            with self.around():
+                for index, row, scored in read(self.model, [documents[place] for place in pending], self.slots):
+                    place = pending[index]
+                    done[place] = replace(scored, record=self.reading_record(row))
+                    journal.add(keys[place], done[place])
+                    progress.add(len(documents[place].ids))
+        finally:
+            journal.flush()
+        return [(document, done[place]) for place, document in enumerate(documents)]
 
     def _jobs(self, requests: Iterable[Instance]) -> list[_Job]:
         repeats: Counter[tuple[str, int]] = Counter()
@@ -211,13 +275,15 @@ class GenerationLM(HFLM):
 
     def _key(self, job: _Job) -> str:
         """Names everything that a generation depends on, short of the model itself."""
+        request = job.request
+        return self._digest(request.prompt, request.seed, request.max_new_tokens, str(job.sampling), job.until)
+
+    def _digest(self, *parts: Any) -> str:
         if self._signature is None:  # the same for every job, and slow to spell out
             ends = [sorted(self.eos_ids), asdict(self.thinking)]
             own = [type(self).__qualname__, asdict(self.settings), ends]
             self._signature = json.dumps(own, sort_keys=True, default=str)
-        request = job.request
-        parts = [self._signature, request.prompt, request.seed, request.max_new_tokens, str(job.sampling), job.until]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self._signature, *parts]).encode()).hexdigest()
 
     def _answer(self, job: _Job, generation: Generation) -> str:
         """The answer in a generation's text; notes the sample's numbers and flags on the way."""
