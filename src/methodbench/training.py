@@ -2,6 +2,8 @@
 
 A kill can fall into the middle of a save. A training state therefore counts only once a marker file stands in it,
 written last; `resume_point` finds the newest whole one and removes torn ones.
+
+A batch may carry `weights` [B, T] beside its labels: the loss is then the weighted mean of the tokens' cross-entropies.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -54,6 +58,27 @@ class Watch(TrainerCallback):
         (folder / WHOLE).touch()
 
 
+class WeightedTrainer(Trainer):
+    """A Trainer whose loss minds the tokens' weights, where a batch has them."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if "weights" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        outputs = model(**inputs, use_cache=False)
+        loss = weighted_loss(outputs.logits, labels, weights)
+        return (loss, outputs) if return_outputs else loss
+
+
+def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean cross-entropy of predicting token t from those before it; logits [B, T, V], the others [B, T]."""
+    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], reduction="none")
+    weights = weights[:, 1:]
+    return (losses * weights).sum() / weights.sum()
+
+
 def train(model: PreTrainedModel, data: Any, collate: Any, work: Path, log: Log, **arguments: Any) -> None:
     """Train `model` in place, from the newest whole state in `work` if there is one.
 
@@ -77,6 +102,8 @@ def train(model: PreTrainedModel, data: Any, collate: Any, work: Path, log: Log,
     log.rewind(step)
     if state:
         log.say(f"goes on from step {step}")
-    trainer = Trainer(model=model, args=settings, train_dataset=data, data_collator=collate, callbacks=[Watch(log)])
+    trainer = WeightedTrainer(
+        model=model, args=settings, train_dataset=data, data_collator=collate, callbacks=[Watch(log)]
+    )
     trainer.pop_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(state) if state else None)

@@ -2,6 +2,9 @@
 
 No paper: this is the ground that the mini studies stand on. Tokens are whole words, single digits and symbols, so a
 worked trace of one short line costs a handful of tokens; special tokens are single ids.
+
+A row is ``{"prompt", "completion"}`` with the loss on the completion, or ``{"text", "weights"}`` with a loss weight
+for each stretch [start, end, weight] of characters and none elsewhere.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -19,6 +23,7 @@ from methodbench.builtin.pretrain_config import PretrainConfig
 from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
 from methodbench.joblog import Log
+from methodbench.scans.install import use_fast_scans
 from methodbench.training import train
 
 PIECES = r"[a-z]+|[A-Z]|\d|[^\sA-Za-z\d]"  # a word, a capital, a digit, a symbol
@@ -37,8 +42,15 @@ def pretrain(
     rows = [json.loads(line) for line in data["train"].read_text(encoding="utf-8").splitlines()]
     if not rows:
         raise UserError(f"{data['train']}: holds no rows to train on")
-    tokenizer = word_tokenizer((text for row in rows for text in (row["prompt"], row["completion"])), config)
-    examples = [encode(tokenizer, row["prompt"], row["completion"]) for row in rows]
+    weighted = "weights" in rows[0]
+    fields = ("text",) if weighted else ("prompt", "completion")
+    tokenizer = word_tokenizer((row[name] for row in rows for name in fields), config)
+    examples = [
+        encode_weighted(tokenizer, row["text"], row["weights"])
+        if weighted
+        else encode(tokenizer, row["prompt"], row["completion"])
+        for row in rows
+    ]
     kept = [example for example in examples if len(example["input_ids"]) <= config.max_length]
     if len(kept) < len(examples):
         log.say(
@@ -47,6 +59,7 @@ def pretrain(
 
     set_seed(seed)
     model = AutoModelForCausalLM.from_config(model_config(config, tokenizer))
+    use_fast_scans(config.architecture)
     size = model.num_parameters() / 1e6
     log.say(f"{config.architecture}, {size:.2f} M parameters, {len(tokenizer)} tokens, {len(kept)} rows")
     train(
@@ -126,14 +139,27 @@ def encode(tokenizer: PreTrainedTokenizerFast, prompt: str, completion: str) -> 
     return {"input_ids": before + after, "labels": [IGNORED] * len(before) + after}
 
 
-def pad(batch: Sequence[Mapping[str, list[int]]], pad_id: int) -> dict[str, Tensor]:
-    """Right-padded [B, T] input_ids, attention_mask, labels."""
+def encode_weighted(
+    tokenizer: PreTrainedTokenizerFast, text: str, weights: Sequence[Sequence[float]]
+) -> dict[str, list[Any]]:
+    """Token ids, which are the labels, too, and the loss weight of each: that of the stretch that it begins in."""
+    by_character = [0.0] * len(text)
+    for start, end, weight in weights:
+        by_character[int(start) : int(end)] = [weight] * int(end - start)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, places = encoded["input_ids"], encoded["offset_mapping"]
+    return {"input_ids": ids, "labels": ids, "weights": [by_character[start] for start, _ in places]}
+
+
+def pad(batch: Sequence[Mapping[str, list[Any]]], pad_id: int) -> dict[str, Tensor]:
+    """Right-padded [B, T] input_ids, attention_mask, labels, and weights where the rows have them."""
     width = max(len(example["input_ids"]) for example in batch)
 
-    def table(key: str, filler: int) -> Tensor:
+    def table(key: str, filler: float) -> Tensor:
         return torch.tensor([list(example[key]) + [filler] * (width - len(example[key])) for example in batch])
 
     ids = table("input_ids", pad_id)
     lengths = torch.tensor([len(example["input_ids"]) for example in batch])
     mask = (torch.arange(width)[None, :] < lengths[:, None]).long()
-    return {"input_ids": ids, "attention_mask": mask, "labels": table("labels", IGNORED)}
+    found = {"input_ids": ids, "attention_mask": mask, "labels": table("labels", IGNORED)}
+    return found | ({"weights": table("weights", 0.0)} if "weights" in batch[0] else {})
