@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ class Planted:
     unparsable: float = 0.0
     truncated: float = 0.0  # such an answer is unparsable, too
     twin_of: str = ""  # answers exactly as that arm does
+    on: Mapping[str, float] = field(default_factory=dict)  # task -> accuracy there, instead of `accuracy`
+    kinds: tuple[str, ...] = ("word", "chain")  # of the items, in turn
+    by_kind: tuple[float, ...] = (0.0,)  # what each kind adds to the accuracy, in turn
 
 
 def study_of(values: Mapping[str, Any]) -> Study:
@@ -57,7 +60,9 @@ def _write(
     seed_sd: float,
 ) -> None:
     rng = np.random.default_rng(_hash(f"{truth.twin_of or arm}/{task}/{seed}"))
-    chance = np.clip(truth.accuracy + difficulty + rng.normal(0.0, seed_sd), 0.0, 1.0)
+    easier = np.resize(truth.by_kind, len(difficulty))
+    accuracy = truth.on.get(task, truth.accuracy) + easier
+    chance = np.clip(accuracy + difficulty + rng.normal(0.0, seed_sd), 0.0, 1.0)
     right = rng.random(len(difficulty)) < chance
     tokens = np.maximum(1, rng.poisson(truth.tokens, len(difficulty)))
     truncated = rng.random(len(difficulty)) < truth.truncated
@@ -65,7 +70,7 @@ def _write(
     samples = [
         {
             "id": item,
-            "kind": "chain" if item % 2 else "word",
+            "kind": truth.kinds[item % len(truth.kinds)],
             "target": "7",
             "response": f"<think> 3 + 4 </think> A {7 if right[item] else 8}",
             "answer": "7" if right[item] else "8",
@@ -127,8 +132,9 @@ def _chosen(study: Study, arm: Arm) -> dict[str, Any]:
     choice = study_runtimes(study)[arm.runtime].spec.choose
     if choice is None:
         return {}
-    scores = {str(value): 0.5 + place / 100 for place, value in enumerate(choice.among)}
-    return {"key": choice.key, "value": choice.among[-1], "on": choice.on, "scores": scores}
+    tried = choice.combinations()
+    scores = [{"values": values, "score": 0.5 + place / 100} for place, values in enumerate(tried)]
+    return {"values": tried[-1], "on": choice.on, "metric": choice.metric, "scores": scores}
 
 
 def _hash(text: str) -> int:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from methodbench.arms import Arm, curve_arms, expand, labels, resolve, resolve_one, study_arms, study_runtimes
+from methodbench.arms import (
+    Arm,
+    candidate_name,
+    curve_arms,
+    expand,
+    labels,
+    resolve,
+    resolve_one,
+    resolve_over,
+    study_arms,
+    study_runtimes,
+)
 from methodbench.errors import UserError
 from tests.results_factory import study_of
 
@@ -101,3 +112,21 @@ def test_labels_are_as_short_as_they_can_be() -> None:
     assert labels([Arm("a", "x"), Arm("a", "y")]) == {Arm("a", "x"): "x", Arm("a", "y"): "y"}
     assert labels([Arm("a", "x"), Arm("b", "x")])[Arm("b", "x")] == "b"
     assert labels([Arm("a", "x"), Arm("b", "y")])[Arm("b", "y")] == "b@y"
+
+
+def test_an_arm_need_not_be_scored_on_all_of_several_tasks() -> None:
+    study = study_of(values())
+    assert resolve_over(study, ["base@plain", "tuned"], ["math/test", "math/hard"]) == (
+        Arm("base", "plain"),
+        Arm("tuned", "plain"),
+    )
+    with pytest.raises(UserError, match="no arm 'base' is scored on math/hard"):
+        resolve_over(study, ["base"], ["math/hard"])
+    with pytest.raises(UserError, match="may mean"):
+        resolve_over(study, ["plain"], ["math/test", "math/hard"])
+
+
+def test_a_candidates_name_is_readable_and_safe() -> None:
+    assert candidate_name("tuned", {"alpha0": 0.5}) == "tuned~alpha0=0.5"
+    assert candidate_name("lm", {"clamp": 0.05, "theta": 0.0001}) == "lm~clamp=0.05,theta=0.0001"
+    assert candidate_name("lm", {"stop": "a/b, c", "top": None}) == "lm~stop=a%2Fb%2C%20c,top=none"

@@ -12,9 +12,11 @@ import pytest
 
 from methodbench import svg
 from methodbench.config import parse
-from methodbench.figures import _spread, draw
+from methodbench.drawings.line_names import spread
+from methodbench.figures import draw
 from methodbench.results import Results
 from methodbench.study import Figure
+from tests.drawings.contrast import contrast
 from tests.results_factory import Planted, study_of, write_results
 
 BUDGETS = (20, 40, 80)
@@ -113,20 +115,11 @@ def test_nothing_to_draw_makes_no_file(results: Results, tmp_path: Path) -> None
 
 def test_labels_keep_their_distance_and_their_order() -> None:
     wanted = [1.0, 1.1, 1.2, 5.0, 5.1, 9.0]
-    spots = _spread(wanted, 1.0)
+    spots = spread(wanted, 1.0)
     assert all(after - before >= 1.0 - 1e-9 for before, after in itertools.pairwise(spots))
     assert spots[-1] == 9.0 and abs(sum(spots[:3]) / 3 - 1.1) < 1e-9
 
 
 def test_every_colour_is_readable_on_its_background() -> None:
-    def luminance(colour: str) -> float:
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    def contrast(one: str, other: str) -> float:
-        low, high = sorted((luminance(one), luminance(other)))
-        return (high + 0.05) / (low + 0.05)
-
     for light, dark in {**svg.COLOURS, svg.INK: svg.DARK[svg.INK], svg.FAINT: svg.DARK[svg.FAINT]}.items():
         assert contrast(light, svg.PAPER) >= 4.5 and contrast(dark, svg.DARK[svg.PAPER]) >= 4.5

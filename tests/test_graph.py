@@ -22,7 +22,7 @@ checkpoints:
 runtimes:
   plain: {method: plain}
   swir_w{w_el}: {method: swireasoning, sweep: {w_el: [4, 8]}}
-  picked: {method: swireasoning, choose: {key: alpha0, among: [0.5, 1.0], on: math/validation}}
+  picked: {method: swireasoning, choose: {among: {alpha0: [0.5, 1.0]}, on: math/validation}}
 evaluate:
   main: {checkpoints: [base], runtimes: [plain, "swir_w{w_el}", picked], benchmarks: [math/test]}
 """
@@ -64,7 +64,12 @@ def test_a_study_becomes_nodes(project: Project) -> None:
         ("[math/test]", "[math/tset]", ["unknown benchmark 'math/tset'", "did you mean 'math/test'"]),
         ("checkpoints: [base]", "checkpoints: [bas]", ["unknown checkpoint 'bas'", "did you mean 'base'"]),
         ("runtimes: [plain", "runtimes: [plian", ["unknown runtime 'plian'", "did you mean 'plain'"]),
-        ("among: [0.5, 1.0]", "among: [0.5, 2.0]", ["choose.among", "alpha0", "given 2.0"]),
+        ("alpha0: [0.5, 1.0]", "alpha0: [0.5, 2.0]", ["choose.among", "alpha0", "given 2.0"]),
+        ("alpha0: [0.5, 1.0]", "alpha: [0.5, 1.0]", ["choose.among", "unknown key 'alpha'", "did you mean 'alpha0'"]),
+        ("alpha0: [0.5, 1.0]", "alpha0: []", ["choose.among", "alpha0", "one value at least"]),
+        ("alpha0: [0.5, 1.0]", "alpha0: [0.5, 0.5]", ["choose.among", "'picked~alpha0=0.5'", "give each value once"]),
+        ("among: {alpha0: [0.5, 1.0]}", "key: alpha0, among: {}", ["runtimes.picked.choose", "unknown key"]),
+        ("{alpha0: [0.5, 1.0]}, on", "{alpha0: [1.0]}, metric: accuracy, on", ["choose.metric", "exact_match"]),
         ("{math: {", "{maths: {", ["unknown benchmark family 'maths'", "did you mean 'math'"]),
         ("pretrain, data", "pretrain, from: [copied], data", ["takes 0 parents", "given 1"]),
         ("pretrain, data", "pretrain, from: [nobody], data", ["unknown parent 'nobody'"]),
@@ -96,6 +101,37 @@ def test_claims_curves_and_figures_must_name_what_is_scored(project: Project) ->
         read(project(toy=GOOD + figure))
 
 
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        ("kind: lengths, tasks: [math/test, math/tst], arms: [plain]", r"f\.tasks: unknown benchmark 'math/tst'"),
+        ("kind: lengths, tasks: [math/test], arms: [plane]", r"f\.arms: unknown arm 'plane'.*did you mean 'plain'"),
+        ("kind: lengths, task: math/test, arms: [plain]", "missing key 'tasks': a figure of kind 'lengths' needs it"),
+        ("kind: bars, tasks: [math/test], arms: [plain]", "missing key 'task': a figure of kind 'bars' needs it"),
+        ("kind: heat, tasks: [math/test]", "missing key 'arms': a figure of kind 'heat' needs it"),
+        (
+            "kind: heat, tasks: [math/test], arms: [plain], ticks: [a, b]",
+            r"'ticks': given 2, must be as many as 'tasks' \(1\)",
+        ),
+        ("kind: heat, tasks: [math/test], arms: [base]", "'base' may mean base@plain or .*; name one of them"),
+        ("kind: histogram, x: decay, checkpoints: [bse]", r"f\.checkpoints: unknown checkpoint 'bse'.*mean 'base'"),
+        ("kind: histogram, checkpoints: [base]", "missing key 'x'"),
+        ("kind: histogram, x: decay, checkpoints: [base], clip: [0, -4]", "'clip': given .0.0, -4.0., must be"),
+        ("kind: histgram, x: decay, checkpoints: [base]", "given 'histgram'"),
+    ],
+)
+def test_a_figure_says_what_its_kind_needs(project: Project, figure: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read(project(toy=f"{GOOD}figures: [{{id: f, title: t, {figure}}}]\n"))
+
+
+def test_a_choice_over_a_grid_has_a_candidate_for_each_combination(project: Project) -> None:
+    study = GOOD.replace("{alpha0: [0.5, 1.0]}", "{alpha0: [0.5, 1.0], w_el: [4, null]}")
+    pairs = read(project(toy=study)).study("toy").evaluations[0].pairs
+    candidates = [(config.alpha0, config.w_el) for config in pairs[3].candidates]
+    assert candidates == [(0.5, 4), (0.5, None), (1.0, 4), (1.0, None)]
+
+
 def test_a_cycle_is_named(project: Project) -> None:
     one = "study: one\ncheckpoints:\n  a: {from: [b]}\n  b: {from: [two/c]}\n"
     two = "study: two\ncheckpoints:\n  c: {from: [one/a]}\n"
@@ -120,7 +156,7 @@ def identities(root: Path) -> dict[str, str]:
     ("before", "after", "changed"),
     [
         ("steps: 5", "steps: 6", ["checkpoints/base", "scores/base"]),
-        ("among: [0.5, 1.0]", "among: [0.5]", ["picked"]),
+        ("alpha0: [0.5, 1.0]", "alpha0: [0.5]", ["picked"]),
         ("w_el: [4, 8]", "w_el: [4, 16]", ["swir_w16"]),
         ("test: 8", "test: 9", ["datasets/math", "checkpoints/base", "scores/base"]),
         ("{steps: 5}", "{steps: 5, weight_decay: 0.01}", []),  # the default, written out

@@ -88,6 +88,17 @@ def test_arms_without_common_items_or_seeds_are_refused(tmp_path: Path) -> None:
         Results.load(tmp_path, "mini", results.study).aligned([LEFT, RIGHT], TASK, ["tokens"])
 
 
+def test_items_of_one_kind(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"base@left": Planted(kinds=("near", "far", "far"))})
+    assert results.kinds(LEFT, TASK) == ["far", "near"]
+    sizes = {kind: results.aligned([LEFT], TASK, ["tokens"], kind)[0][0].shape for kind in ("near", "far")}
+    assert sizes == {"near": (2, 17), "far": (2, 33)}
+    with pytest.raises(Missing, match="no item of kind 'odd' in common"):
+        results.aligned([LEFT], TASK, ["tokens"], "odd")
+    with pytest.raises(Missing, match="has no score"):
+        results.kinds(Arm("base", "absent"), TASK)
+
+
 def test_ratio_of_sums(tmp_path: Path) -> None:
     results = results_of(tmp_path, {"base@left": Planted(latent=0.25)})
     assert results.mean(LEFT, TASK, "latent:tokens") == pytest.approx(0.25, abs=0.02)

@@ -15,29 +15,44 @@ from methodbench.reported import Cell, Reported, ReportedTable, load_reported
 from methodbench.results import Missing, Results
 from methodbench.score import Score
 from methodbench.stats import Undefined
+from methodbench.study import Choice
 from methodbench.tables import on_its_own_items
-from methodbench.wording import count, level, listed, number
+from methodbench.wording import Unit, count, level, listed, number
 
 BESIDE = {"percent": "", "tokens": "tokens"}  # a printed unit -> the field that stands beside it; "": the task's metric
 
 
-def choices(results: Results, task: str) -> str:
-    """Every setting that a score picked: the candidates' scores, what was picked, and on which items."""
+def choices(results: Results, tasks: Sequence[str]) -> str:
+    """Every setting that a score picked: the candidates' scores, what was picked, and on which items.
+
+    An arm that is scored on several tasks picks once, so that it has one row a seed.
+    """
     runtimes = study_runtimes(results.study)
+    arms = list(dict.fromkeys(arm for task in tasks for arm in results.arms[task]))
+    picking = [arm for arm in arms if runtimes[arm.runtime].spec.choose]
+    picked = {
+        (arm, seed): results.scores[arm, task, seed].chosen
+        for arm in picking
+        for task in reversed(tasks)
+        for seed in results.seeds(arm, task)
+    }
+    shares = all(0 <= tried["score"] <= 1 for chosen in picked.values() for tried in chosen.get("scores", ()))
+    unit: Unit = "share" if shares else "number"
+    names = labels(arms)
     rows = []
-    for arm in results.arms[task]:
+    for arm in picking:
         choice = runtimes[arm.runtime].spec.choose
-        if choice is None:
-            continue
-        own = on_its_own_items(choice, task)
-        where = "**the items it is reported on (paper protocol)**" if own else f"{choice.on}, other items"
-        for seed in results.seeds(arm, task):
-            chosen = results.scores[arm, task, seed].chosen
-            tried = ", ".join(f"{value}: {number(score, 'share')}" for value, score in chosen.get("scores", {}).items())
-            picked = str(chosen.get("value", "—"))
-            rows.append([f"`{arm.runtime}`", f"`{choice.key}`", str(seed), f"**{picked}**", tried, where])
-    head = ["arm", "setting", "seed", "picked", "candidates and their scores, %", "picked on"]
-    return table(head, rows, right=(2,)) if rows else ""
+        assert choice is not None
+        keys = ", ".join(f"`{key}`" for key in choice.among)
+        where = _picked_on(choice, [task for task in tasks if arm in results.arms[task]])
+        for seed in [seed for seed in results.study.seeds if (arm, seed) in picked]:
+            chosen = picked[arm, seed]
+            tried = [f"{_values(one['values'])}: {number(one['score'], unit)}" for one in chosen.get("scores", ())]
+            best = _values(chosen.get("values", {})) or "—"
+            between = "; " if len(choice.among) > 1 else ", "
+            rows.append([f"`{names[arm]}`", keys, str(seed), f"**{best}**", between.join(tried), where])
+    scores = "candidates and their scores" + (", %" if shares else "")
+    return table(["arm", "setting", "seed", "picked", scores, "picked on"], rows, right=(2,)) if rows else ""
 
 
 def reported_beside(results: Results, context: ReportContext) -> list[str]:
@@ -102,6 +117,17 @@ def how_to_check(results: Results, context: ReportContext) -> str:
     if context.tracking:
         commands.append(f"mlflow ui --backend-store-uri {context.tracking}   # the same runs, with curves")
     return code("\n".join(commands), "bash")
+
+
+def _picked_on(choice: Choice, tasks: Sequence[str]) -> str:
+    if not any(on_its_own_items(choice, task) for task in tasks):
+        return f"{choice.on}, other items"
+    its = "the items" if len(tasks) == 1 else f"{choice.on}, items"
+    return f"**{its} it is reported on (paper protocol)**"
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(str(value) for value in values.values())
 
 
 def _arms_of(results: Results, entry: ReportedTable, row: str) -> list[Arm]:

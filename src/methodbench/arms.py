@@ -7,10 +7,11 @@ with a sweep is a pattern (``short_w{window}``) that stands for one arm per sett
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from methodbench.errors import UserError, nearest
 from methodbench.study import RuntimeSpec, Study
@@ -80,7 +81,7 @@ def resolve(study: Study, word: str, task: str) -> tuple[Arm, ...]:
     """
     arms = study_arms(study).get(task, [])
     runtimes = study_runtimes(study)
-    found = tuple(arm for arm in arms if word in _words(arm, runtimes[arm.runtime].pattern))
+    found = _meant(study, word, task)
     where = f"study {study.study}"
     if not found:
         names = {name for arm in arms for name in _words(arm, runtimes[arm.runtime].pattern)}
@@ -90,6 +91,20 @@ def resolve(study: Study, word: str, task: str) -> tuple[Arm, ...]:
     if len(found) > 1 and not (swept and is_pattern):
         raise UserError(f"{where}: '{word}' may mean {' or '.join(map(str, found[:4]))} on {task}; name one of them")
     return found
+
+
+def resolve_over(study: Study, words: Sequence[str], tasks: Sequence[str]) -> tuple[Arm, ...]:
+    """The arms that `words` stand for on any of these tasks; an arm need not be scored on all of them.
+
+    Raises:
+        UserError: as `resolve`, or a word means nothing on every one of the tasks.
+    """
+    found: dict[Arm, None] = {}
+    for word in words:
+        scored = [task for task in tasks if _meant(study, word, task)]
+        for task in scored or tasks[:1]:
+            found |= dict.fromkeys(resolve(study, word, task))
+    return tuple(found)
 
 
 def resolve_one(study: Study, word: str, task: str) -> Arm:
@@ -111,6 +126,12 @@ def curve_arms(study: Study, curve: str, task: str) -> tuple[Arm, ...]:
     return tuple(dict.fromkeys(arm for word in study.curves[curve].arms for arm in resolve(study, word, task)))
 
 
+def candidate_name(runtime: str, values: Mapping[str, Any]) -> str:
+    """The folder of one candidate of a choice: ``"tuned~a=0.05,b=none"``; any character is safe in a file's name."""
+    shown = {key: quote(str("none" if value is None else value), safe="+") for key, value in values.items()}
+    return f"{runtime}~{','.join(f'{key}={value}' for key, value in shown.items())}"
+
+
 def labels(arms: Collection[Arm]) -> dict[Arm, str]:
     """The shortest names that tell these arms apart: runtimes alone, checkpoints alone, or both."""
     if len({arm.checkpoint for arm in arms}) == 1:
@@ -118,6 +139,12 @@ def labels(arms: Collection[Arm]) -> dict[Arm, str]:
     if len({arm.runtime for arm in arms}) == 1:
         return {arm: arm.checkpoint for arm in arms}
     return {arm: str(arm) for arm in arms}
+
+
+def _meant(study: Study, word: str, task: str) -> tuple[Arm, ...]:
+    runtimes = study_runtimes(study)
+    arms = study_arms(study).get(task, [])
+    return tuple(arm for arm in arms if word in _words(arm, runtimes[arm.runtime].pattern))
 
 
 def _words(arm: Arm, pattern: str) -> Iterator[str]:

@@ -54,14 +54,14 @@ def compare(results: Results, left: str, right: str, metric: str) -> Comparison:
         return Comparison(left, right, metric, reason=str(reason))
 
 
-def measure(results: Results, arm: Arm, task: str, name: str) -> tuple[Estimate, Unit]:
-    """The level of one field (or ratio "above:below") of an arm, with its interval.
+def measure(results: Results, arm: Arm, task: str, name: str, kind: str | None = None) -> tuple[Estimate, Unit]:
+    """The level of one field (or ratio "above:below") of an arm, with its interval, over the items of one kind or all.
 
     Raises:
         Missing: the arm has no score or field there.
         Undefined: too few items, or a ratio with nothing below.
     """
-    (columns,) = results.aligned([arm], task, field_parts(name))
+    (columns,) = results.aligned([arm], task, field_parts(name), kind)
     if len(columns) == 2:
         found = ratio(columns[0], columns[1])
         return found, "share" if 0 <= found.value <= 1 else "number"

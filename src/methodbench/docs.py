@@ -87,11 +87,12 @@ def _configs(graph: Graph) -> Iterator[str]:
 
 
 def _keys(cls: type[Any]) -> Iterator[str]:
-    title = (inspect.getdoc(cls) or "").split("\n\n")
+    title = (inspect.getdoc(cls) or "").split("\n\n")  # its paragraphs
     yield f"#### {cls.__name__}"
     yield ""
-    yield " ".join(title[0].split())
-    yield ""
+    for paragraph in title:
+        yield " ".join(paragraph.split())
+        yield ""
     yield from _table(cls)
 
 

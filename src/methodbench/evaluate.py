@@ -7,19 +7,21 @@ lm-eval does the prompting and the grading; its own response cache is never used
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lm_eval.evaluator
 import torch
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
+from methodbench.arms import candidate_name
 from methodbench.benchmark import Task
 from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
@@ -31,6 +33,8 @@ from methodbench.provenance import code_digest, commit, versions
 from methodbench.publish import alone, discard, work_folder
 from methodbench.score import HEALTH, Score, samples_path, write_samples
 from methodbench.transform import write_json
+
+PROMPT_SHOWN = 2000  # characters at either end of a prompt that the record keeps
 
 
 def evaluate(node: EvaluateNode, root: Path, scale: str, uri: str, log: Log) -> None:
@@ -80,17 +84,23 @@ class Bench:
     def _choose(self, pair: Pair) -> tuple[Any, dict[str, Any]]:
         assert pair.choice is not None and pair.choice_task is not None
         dataset, task = pair.choice_task
-        scores: dict[str, float] = {}
-        for value, config in zip(pair.choice.among, pair.candidates, strict=True):
-            arm = f"{pair.runtime}~{pair.choice.key}={value}"
+        direction = next(metric.direction for metric in task.metrics if metric.name == pair.choice.metric)
+        tried = pair.choice.combinations()
+        scores: list[float] = []
+        for values, config in zip(tried, pair.candidates, strict=True):
+            arm = candidate_name(pair.runtime, values)
             path = self.node.path.parent / arm / dataset.name / f"{task.name}.json"
             identity = pair.score_identity(config, dataset, task)
             if not self.finished(path, identity):
                 self.score(pair, config, dataset, task, path, identity, {}, arm)
-            scores[str(value)] = Score.load(path).metrics[pair.choice.metric]
-        best = max(range(len(scores)), key=lambda index: list(scores.values())[index])  # the first of equals
-        value = pair.choice.among[best]
-        chosen = {"key": pair.choice.key, "value": value, "on": pair.choice.on, "scores": scores}
+            scores.append(Score.load(path).metrics[pair.choice.metric])
+        best = best_of(scores, direction)
+        chosen = {
+            "values": tried[best],
+            "on": pair.choice.on,
+            "metric": pair.choice.metric,
+            "scores": [{"values": values, "score": score} for values, score in zip(tried, scores, strict=True)],
+        }
         return pair.candidates[best], chosen
 
     def score(
@@ -241,9 +251,17 @@ def sample_line(sample: Mapping[str, Any], generation: Mapping[str, Any], task: 
     }
 
 
+def best_of(scores: Sequence[float], direction: Literal["greater", "less"]) -> int:
+    """Place of the best score, of equals the first; a score that is no number is worse than any other."""
+    sign = 1.0 if direction == "greater" else -1.0
+    return max(range(len(scores)), key=lambda place: -math.inf if math.isnan(scores[place]) else sign * scores[place])
+
+
 def first_prompt(logged: list[Mapping[str, Any]]) -> str:
-    """The first item's prompt exactly as the model got it."""
-    return str(logged[0]["arguments"][0][0]) if logged else ""
+    """The first item's prompt exactly as the model got it; of a very long one, head and tail."""
+    prompt = str(logged[0]["arguments"][0][0]) if logged else ""
+    left_out = len(prompt) - 2 * PROMPT_SHOWN
+    return f"{prompt[:PROMPT_SHOWN]} [… {left_out} characters …] {prompt[-PROMPT_SHOWN:]}" if left_out > 0 else prompt
 
 
 def mean(samples: list[dict[str, Any]], key: str) -> float:

@@ -91,7 +91,7 @@ def _score_reasons(pair: Pair) -> Iterator[str]:
         yield f"runtime version {settings['method_version']} -> {pair.method.version}"
     wanted = asdict(pair.config)
     if pair.choice is not None:
-        wanted = {**wanted, pair.choice.key: score.chosen.get("value", wanted[pair.choice.key])}
+        wanted = {**wanted, **score.chosen.get("values", {})}
     yield from _differences("config", settings["config"], wanted)
     if settings["task_version"] != pair.task.version:
         yield f"task version {settings['task_version']} -> {pair.task.version}"

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from methodbench.arms import study_runtimes
+from methodbench.arms import candidate_name, resolve_over, study_runtimes
 from methodbench.benchmark import Task, discover_families
 from methodbench.config import parse
 from methodbench.errors import UserError, nearest
 from methodbench.method import Traits, discover_methods, find
 from methodbench.nodes import UNSEEDED, CheckpointNode, DatasetNode, EvaluateNode, Pair, StudyGraph
-from methodbench.study import EvaluateSpec, Study, read_study
+from methodbench.study import Choice, EvaluateSpec, Figure, Study, read_study
 
 SCALES = ("smoke", "mini", "paper")
 
@@ -172,9 +172,11 @@ class Graph:
             candidates: tuple[Any, ...] = ()
             choice_task: tuple[DatasetNode, Task] | None = None
             if choice:
-                among = [{**values, choice.key: value} for value in choice.among]
+                _check_combinations(choice, name, f"{place_of}.choose.among")
+                among = [{**values, **picked} for picked in choice.combinations()]
                 candidates = tuple(parse(method.config, values, f"{place_of}.choose.among") for values in among)
                 choice_task = self._task(study, choice.on, f"{place_of}.choose.on")
+                _check_metric(choice, choice_task[1], f"{place_of}.choose.metric")
             for benchmark in entry.benchmarks:
                 dataset, task = self._task(study, benchmark, f"{where}.benchmarks")
                 yield Pair(
@@ -249,6 +251,24 @@ class Graph:
         return Path("results") / self.scale / study
 
 
+def _check_combinations(choice: Choice, runtime: str, where: str) -> None:
+    """Every key has values, and no two candidates would lie in one folder."""
+    for key, values in choice.among.items():
+        if not values:
+            raise UserError(f"{where}: key '{key}': given [], expected one value at least")
+    names = [candidate_name(runtime, values) for values in choice.combinations()]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{where}: two candidates are both named '{name}'; give each value once")
+
+
+def _check_metric(choice: Choice, task: Task, where: str) -> None:
+    """The task that decides must have the metric: its declaration says which way is better."""
+    names = [metric.name for metric in task.metrics]
+    if choice.metric not in names:
+        raise UserError(f"{where}: unknown metric '{choice.metric}' of {choice.on}; {nearest(choice.metric, names)}")
+
+
 def _check_words(graph: StudyGraph) -> None:
     """Claims, curves and figures must name arms and tasks that exist."""
     study, file = graph.study, graph.file
@@ -275,8 +295,34 @@ def _check_words(graph: StudyGraph) -> None:
         for arm in (claim.left, claim.right, *claim.controls):
             check(arm, allowed, where, "curve" if metric == "efficiency" else "arm")
     for figure in study.figures:
-        check(figure.task, tasks, f"figures.{figure.id}.task", "benchmark")
-        for arm in figure.arms:
-            check(arm, words, f"figures.{figure.id}.arms", "arm")
-        for curve_name in figure.curves:
-            check(curve_name, study.curves, f"figures.{figure.id}.curves", "curve")
+        where = f"figures.{figure.id}"
+        _check_figure(figure, f"{file}: {where}")
+        known: dict[str, tuple[Iterable[str], str]] = {
+            "tasks": (tasks, "benchmark"),
+            "arms": (words, "arm"),
+            "curves": (study.curves, "curve"),
+            "checkpoints": (study.checkpoints, "checkpoint"),
+        }
+        for key, (names, what) in known.items():
+            for word in getattr(figure, key):
+                check(word, names, f"{where}.{key}", what)
+        if figure.tasks:
+            resolve_over(study, figure.arms, figure.tasks)
+        if figure.task:
+            check(figure.task, tasks, f"{where}.task", "benchmark")
+
+
+def _check_figure(figure: Figure, where: str) -> None:
+    """Whatever its kind needs is there, and its numbers fit together."""
+    needed = {"curve": ("task", "curves"), "histogram": ("checkpoints", "x")}
+    needed |= dict.fromkeys(("sweep", "bars", "stack"), ("task", "arms"))
+    needed |= dict.fromkeys(("lengths", "heat"), ("tasks", "arms"))
+    for key in needed[figure.kind]:
+        if not getattr(figure, key):
+            raise UserError(f"{where}: missing key '{key}': a figure of kind '{figure.kind}' needs it")
+    if figure.ticks and len(figure.ticks) != len(figure.tasks):
+        raise UserError(
+            f"{where}: key 'ticks': given {len(figure.ticks)}, must be as many as 'tasks' ({len(figure.tasks)})"
+        )
+    if figure.clip and figure.clip[0] >= figure.clip[1]:
+        raise UserError(f"{where}: key 'clip': given {list(figure.clip)}, must be the lowest value, then the highest")

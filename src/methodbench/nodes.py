@@ -86,7 +86,7 @@ class Pair:
     method: Method
     config: Any
     choice: Choice | None
-    candidates: tuple[Any, ...]  # with a choice: the config for each value of `choice.among`
+    candidates: tuple[Any, ...]  # with a choice: the config of each of its combinations
     dataset: DatasetNode
     task: Task
     choice_task: tuple[DatasetNode, Task] | None

@@ -7,7 +7,7 @@ files alone; what the graph and the tracker know besides comes in a `ReportConte
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from methodbench.appendix import choices, how_to_check, reported_beside, settings
@@ -16,6 +16,7 @@ from methodbench.context import ModelLine, ReportContext
 from methodbench.figures import draw
 from methodbench.joblog import duration
 from methodbench.markdown import folded, plain, section, table
+from methodbench.overview import FEW, families_of_tasks, overview
 from methodbench.results import HEALTH_LIMITS, Results
 from methodbench.study import Study
 from methodbench.tables import (
@@ -68,7 +69,12 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
     pictures = _figures(results, folder)
     tasks = list(results.arms)
     rows = {task: measured_rows(results, task) for task in tasks}
-    several = len(tasks) > 1
+    groups = families_of_tasks(results)
+    folds = {task for group in groups for task in group}
+
+    def by_task(make: Callable[[str], str]) -> list[str]:
+        return [_under(task, make(task), len(tasks) > 1, task in folds) for task in tasks]
+
     blocks = [
         f"# {plain(study.title or study.study)}",
         _summary(results, judgements),
@@ -77,14 +83,18 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
         section("What was run", _run(results, context), _models(context.models), _missing(results)),
         section(
             "Results",
-            *(_under(task, result_tables(results, context, task, rows[task], folder), several) for task in tasks),
+            *(overview(results, context, group, rows) for group in groups),
+            *by_task(lambda task: result_tables(results, context, task, rows[task], folder)),
         ),
         section("Figures", *pictures),
         section("Controls", _controls_intro(judgements), control_table(judgements), _items(results, judgements)),
-        section("Settings picked by a score", *(_under(task, choices(results, task), several) for task in tasks)),
+        section(
+            "Settings picked by a score",
+            *([choices(results, tasks)] if groups else by_task(lambda task: choices(results, [task]))),
+        ),
         section("Reported beside measured", *_reported(results, context)),
-        section("Health", _health_intro(results), *(_under(t, health_table(results, t), several) for t in tasks)),
-        section("Cost", _COST, *(_under(task, cost_table(results, task, rows[task]), several) for task in tasks)),
+        section("Health", _health_intro(results), *by_task(lambda task: health_table(results, task))),
+        section("Cost", _COST, *by_task(lambda task: cost_table(results, task, rows[task]))),
         section("Settings ledger", *settings(results)),
         section("How to check", how_to_check(results, context)),
     ]
@@ -156,11 +166,7 @@ def _run(results: Results, context: ReportContext) -> str:
         f"{count(len(runtimes), 'way')} of running them), {count(len(results.study.seeds), 'seed')}: "
         f"{listed([str(seed) for seed in results.study.seeds])}"
     ]
-    for task in results.arms:
-        sizes = sorted({score.n for (_, name, _), score in results.scores.items() if name == task})
-        chance = results.tasks[task].chance if task in results.tasks else 0.0
-        guess = f"; blind guessing gives {number(chance, 'share')} %" if chance else ""
-        lines.append(f"`{task}`: {listed([str(size) for size in sizes]) or 'no'} items{guess}")
+    lines += _sizes(results)
     if context.machine:
         lines.append(f"Machine: {plain(context.machine)}")
     if context.commit:
@@ -177,6 +183,21 @@ def _run(results: Results, context: ReportContext) -> str:
         return text
     jobs = [[f"`{job}`", duration(seconds)] for job, seconds in sorted(context.seconds.items())]
     return f"{text}\n\n{folded('Time of every job', table(['job', 'wall'], jobs, right=(1,)))}"
+
+
+def _sizes(results: Results) -> list[str]:
+    """How many items each task has and what guessing gives; many tasks that agree share a line."""
+    told: dict[str, list[str]] = {}
+    for task in results.arms:
+        sizes = sorted({score.n for (_, name, _), score in results.scores.items() if name == task})
+        chance = results.tasks[task].chance if task in results.tasks else 0.0
+        guess = f"; blind guessing gives {number(chance, 'share')} %" if chance else ""
+        told.setdefault(f"{listed([str(size) for size in sizes]) or 'no'} items{guess}", []).append(f"`{task}`")
+    return [
+        line
+        for text, tasks in told.items()
+        for line in ([f"{listed(tasks)}: {text}"] if len(tasks) > FEW else [f"{task}: {text}" for task in tasks])
+    ]
 
 
 def _models(models: Sequence[ModelLine]) -> str:
@@ -273,8 +294,11 @@ def _verdicts(results: Results, judgements: Sequence[Judgement]) -> dict[str, ob
     return {"study": results.study.study, "arms": len(arms), "seeds": len(results.study.seeds), "claims": claims}
 
 
-def _under(task: str, text: str, several: bool) -> str:
-    return f"### {task}\n\n{text}" if several and text else text
+def _under(task: str, text: str, several: bool, fold: bool) -> str:
+    """The task's name above its part: a heading, or a line that opens it where an overview stands above."""
+    if not several or not text:
+        return text
+    return folded(f"<code>{task}</code>", text) if fold else f"### {task}\n\n{text}"
 
 
 def _write(path: Path, text: str) -> None:

@@ -41,10 +41,11 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Samples:
-    """One samples file as columns: `ids` [n] ascending and unique, every numeric field [n]."""
+    """One samples file as columns: `ids` [n] ascending and unique, every numeric field [n], the items' `kinds` [n]."""
 
     ids: NDArray[np.int64]
     columns: Mapping[str, Floats]
+    kinds: NDArray[np.str_]
 
 
 class Missing(Exception):
@@ -117,8 +118,21 @@ class Results:
         except Missing as reason:
             return None, str(reason)
 
-    def aligned(self, arms: Sequence[Arm], task: str, names: Sequence[str]) -> list[list[Floats]]:
-        """``[arm][name]`` -> [seeds, items] over the seeds and items that all the arms share.
+    def kinds(self, arm: Arm, task: str) -> list[str]:
+        """The kinds of item among an arm's samples, sorted as words.
+
+        Raises:
+            Missing: there is no score, or a samples file is gone or empty.
+        """
+        if not self.seeds(arm, task):
+            raise Missing(f"`{arm}` has no score on {task}")
+        tables = [self.samples(arm, task, seed) for seed in self.seeds(arm, task)]
+        return sorted({str(kind) for table in tables for kind in table.kinds})
+
+    def aligned(
+        self, arms: Sequence[Arm], task: str, names: Sequence[str], kind: str | None = None
+    ) -> list[list[Floats]]:
+        """``[arm][name]`` -> [seeds, items] over the seeds and items (of one kind) that all the arms share.
 
         Raises:
             Missing: an arm has no score, the arms share no seed or item, or a field was not recorded.
@@ -130,9 +144,10 @@ class Results:
         if not seeds:
             raise Missing(f"{listed([f'`{arm}`' for arm in arms])} have no seed in common on {task}")
         tables = {(arm, seed): self.samples(arm, task, seed) for arm in arms for seed in seeds}
-        items = reduce(np.intersect1d, (table.ids for table in tables.values()))
+        items = reduce(np.intersect1d, (_ids(table, kind) for table in tables.values()))
         if not len(items):
-            raise Missing(f"{listed([f'`{arm}`' for arm in arms])} have no item in common on {task}")
+            of_kind = f" of kind '{kind}'" if kind is not None else ""
+            raise Missing(f"{listed([f'`{arm}`' for arm in arms])} have no item{of_kind} in common on {task}")
 
         def matrix(arm: Arm, name: str) -> Floats:
             return np.stack([_pick(tables[arm, seed], name, items, f"`{arm}` on {task}") for seed in seeds])
@@ -203,18 +218,23 @@ def _read(path: Path) -> Score:
         raise UserError(f"{path}: is not a score file ({' '.join(str(error).split())})") from None
 
 
+def _ids(samples: Samples, kind: str | None) -> NDArray[np.int64]:
+    return samples.ids if kind is None else samples.ids[samples.kinds == kind]
+
+
 def _columns(rows: Sequence[Mapping[str, object]]) -> Samples:
     """Numeric fields of the samples; trials of one item are averaged; a field that a sample lacks is nan there."""
     names = {name for row in rows for name, value in row.items() if isinstance(value, int | float)} - {"id"}
     numbers = np.array([int(str(row["id"])) for row in rows], dtype=np.int64)
-    ids, place, trials = np.unique(numbers, return_inverse=True, return_counts=True)
+    ids, first, place, trials = np.unique(numbers, return_index=True, return_inverse=True, return_counts=True)
     table: dict[str, list[object]] = {name: [row.get(name) for row in rows] for name in sorted(names)}
     table[CUT] = [int(row.get("finish") in ("length", "budget")) for row in rows]
     columns = {}
     for name, values in table.items():
         column = [float(value) if isinstance(value, int | float) else np.nan for value in values]
         columns[name] = np.bincount(place, weights=column, minlength=len(ids)) / trials
-    return Samples(ids, columns)
+    kinds = np.array([str(rows[row].get("kind", "")) for row in first], dtype=np.str_)
+    return Samples(ids, columns, kinds)
 
 
 def _pick(samples: Samples, name: str, items: NDArray[np.int64], who: str) -> Floats:

@@ -38,7 +38,7 @@ class Score:
     cost: Mapping[str, float]  # tokens, latent, forced (mean a sample); wall_s, peak_mb (of the whole run)
     settings: Mapping[str, Any]  # runtime config, generation settings, first rendered prompt, versions
     samples_sha256: str
-    chosen: Mapping[str, Any] = field(default_factory=dict)  # value picked by `choose`, with the scores that picked it
+    chosen: Mapping[str, Any] = field(default_factory=dict)  # values picked by `choose`, with the scores that did
 
     def save(self, path: Path) -> None:
         """Write atomically; a reader never sees half a score."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,12 +32,15 @@ class CheckpointSpec:
 
 @config
 class Choice:
-    """A config value picked by a score. Picking on the split that is reported is possible, and labelled."""
+    """Config values picked by a score. Picking on the split that is reported is possible, and labelled."""
 
-    key: str  # a key of the runtime's config
-    among: tuple[Any, ...] = field(min_length=1)
+    among: dict[str, tuple[Any, ...]] = field(min_length=1)  # key of the runtime's config -> values; all combinations
     on: str  # "dataset/task" that decides, e.g. math/validation
-    metric: str = "exact_match"
+    metric: str = "exact_match"  # the best by its direction in the task; of equals the first combination
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every candidate, the last key's values changing fastest."""
+        return [dict(zip(self.among, values, strict=True)) for values in product(*self.among.values())]
 
 
 @config
@@ -95,16 +99,29 @@ class Figure:
 
     curve: metric `y` against `x` (mean per sample) along each of `curves`; sweep: `y` against the swept value of the
     pattern in `arms`; bars: `y` for each of `arms`; stack: shares of several sample fields `y` for each of `arms`.
+    These four are drawn on one `task`.
+
+    lengths: `y` over `tasks`, a line for each of `arms`, a panel for each `y`; heat: mean of `y` by the samples' kind
+    (rows) and by `tasks` (columns), a panel for each of `arms`; histogram: how the column `x` of the file
+    ``measures.csv`` spreads that the transform of each of `checkpoints` left in its folder, all seeds pooled.
     """
 
     id: str
-    kind: Literal["curve", "sweep", "bars", "stack"]
+    kind: Literal["curve", "sweep", "bars", "stack", "lengths", "heat", "histogram"]
     title: str
-    task: str  # "dataset/task"
+    task: str = ""  # curve, sweep, bars, stack: "dataset/task"
+    tasks: tuple[str, ...] = ()  # lengths, heat: from left to right
+    ticks: tuple[str, ...] = ()  # lengths, heat: names of `tasks` on the axis; default: their datasets
     curves: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
-    x: str = "tokens"
+    checkpoints: tuple[str, ...] = ()  # histogram: names in the study's `checkpoints`
+    x: str = ""  # curve: a field, default tokens; lengths, heat: the axis' name; histogram: a column
     y: tuple[str, ...] = ("exact_match",)  # "a:b" is a ratio of sums
+    reference: float | None = None  # lengths: a level of the first `y` to compare with, drawn dashed
+    reference_label: str = "chance"
+    by: str = ""  # histogram: a column; one panel for each of its values
+    clip: tuple[float, float] | None = None  # histogram: lowest and highest value; what lies outside is put at the edge
+    marks: dict[str, float] = field(default_factory=dict)  # histogram: label -> where a vertical line stands
     caption: str = ""
 
 

@@ -28,8 +28,20 @@ COLOURS = {
     "#4f5b66": "#aab4be",
     "#8c2d04": "#d98c6a",
 }
-DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d", PAPER: "#0d1117", **COLOURS}
-SERIES = tuple(COLOURS)
+# From low to high: one hue, so that no colour-blindness hurts, told apart by lightness alone. More is darker on a light
+# screen and brighter on a dark one. The step in the middle is larger: neither dark nor light text reads well on it.
+RAMP = {
+    "#eff6fc": "#111d2b",
+    "#d9e9f6": "#152a40",
+    "#bcd8ee": "#1a3957",
+    "#97c1e2": "#1f4a72",
+    "#3d76ad": "#4a8fca",
+    "#2c5f95": "#6eabdd",
+    "#1d497b": "#9ac8ec",
+    "#0f335e": "#cfe6f8",
+}
+DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d", PAPER: "#0d1117", **COLOURS, **RAMP}
+SERIES, SHADES = tuple(COLOURS), tuple(RAMP)
 FONT = "-apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif"
 WIDTH = 7.5  # inches; 720 px in a browser
 
@@ -60,6 +72,12 @@ THEME: dict[str, Any] = {
 def colour(number: int) -> str:
     """The colour of the n-th series."""
     return SERIES[number % len(SERIES)]
+
+
+def shade(share: float) -> tuple[str, str]:
+    """The shade of a number that lies `share` of the way from lowest to highest, and the colour of text on it."""
+    place = min(len(SHADES) - 1, max(0, int(share * len(SHADES))))
+    return SHADES[place], INK if place < len(SHADES) // 2 else PAPER
 
 
 def canvas(height: float, panels: tuple[int, int] = (1, 1), **shared: Any) -> tuple[Any, list[Any]]:

@@ -114,7 +114,7 @@ def result_tables(results: Results, context: ReportContext, task: str, rows: Seq
         cells = [_result(results, context, task, row, others, folder) for row in part]
         return table(head, cells, right=(1, *range(3, 4 + len(others))))
 
-    return _apart(results, rows, lines)
+    return apart(results, rows, lines)
 
 
 def health_table(results: Results, task: str) -> str:
@@ -154,7 +154,7 @@ def cost_table(results: Results, task: str, measured: Sequence[Row]) -> str:
             cells.append([f"`{row.label}`", "●" if row.arm in best else "", *parts])
         return table(head, cells, right=range(2, 7))
 
-    return _apart(results, rows, lines) if rows else ""
+    return apart(results, rows, lines) if rows else ""
 
 
 def pareto(rows: Sequence[Row], greater: bool) -> set[Arm]:
@@ -176,7 +176,25 @@ def on_its_own_items(choice: Choice | None, task: str) -> bool:
     return choice is not None and choice.on == task
 
 
-def _apart(results: Results, rows: Sequence[Row], lines: Callable[[Sequence[Row]], str]) -> str:
+def tags(results: Results, context: ReportContext, tasks: Sequence[str], arm: Arm) -> list[str]:
+    """What a reader must know of an arm: its part in the study, and a choice made on items that are reported."""
+    spec = study_runtimes(results.study)[arm.runtime].spec
+    controls = {
+        control
+        for claim in results.study.claims
+        for task in [claim.metric.rpartition("/")[0]]
+        if task in tasks and not claim.metric.endswith(f"/{EFFICIENCY}")
+        for name in claim.controls
+        for control in resolve(results.study, name, task)
+    }
+    method = context.methods.get(spec.method)
+    role = "control" if arm in controls else method.role if method else ""
+    own = [task for task in tasks if on_its_own_items(spec.choose, task)]
+    chosen = f"chosen on {'these very items' if len(tasks) == 1 else f'the items of {own[0]}'}" if own else ""
+    return [tag for tag in (role if role in ("baseline", "control") else "", chosen) if tag]
+
+
+def apart(results: Results, rows: Sequence[Row], lines: Callable[[Sequence[Row]], str]) -> str:
     """A table of the arms with names of their own, and below it the settings of sweeps, folded."""
     runtimes = study_runtimes(results.study)
     named = [row for row in rows if not runtimes[row.arm.runtime].values]
@@ -194,8 +212,8 @@ def _result(
     results: Results, context: ReportContext, task: str, row: Row, others: Sequence[str], folder: Path
 ) -> list[str]:
     seeds = results.seeds(row.arm, task)
-    tags = _tags(results, context, task, row.arm)
-    name = f"`{row.label}`" + (small(", ".join(tags)) if tags else "")
+    told = tags(results, context, [task], row.arm)
+    name = f"`{row.label}`" + (small(", ".join(told)) if told else "")
     if row.level is None:
         return [name, "—", "", *("" for _ in others), "", "", row.missing, ""]
     shown, per_seed = level(row.level, row.unit), " · ".join(number(seed, row.unit) for seed in row.level.per_seed)
@@ -224,22 +242,6 @@ def _links(results: Results, context: ReportContext, task: str, arm: Arm, seeds:
 def relative(path: Path, folder: Path) -> str:
     """`path` as a link in a file of `folder`."""
     return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _tags(results: Results, context: ReportContext, task: str, arm: Arm) -> list[str]:
-    """What a reader must know of an arm: its part in the study, and a choice made on the reported items."""
-    spec = study_runtimes(results.study)[arm.runtime].spec
-    controls = {
-        control
-        for claim in results.study.claims
-        if claim.metric.rpartition("/")[0] == task and not claim.metric.endswith(f"/{EFFICIENCY}")
-        for name in claim.controls
-        for control in resolve(results.study, name, task)
-    }
-    method = context.methods.get(spec.method)
-    role = "control" if arm in controls else method.role if method else ""
-    chosen = "chosen on these very items" if on_its_own_items(spec.choose, task) else ""
-    return [tag for tag in (role if role in ("baseline", "control") else "", chosen) if tag]
 
 
 def _mean(results: Results, arm: Arm, task: str, name: str) -> str:
