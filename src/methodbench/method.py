@@ -23,6 +23,7 @@ class Traits:
 
     architecture: str | None = None  # transformers' model_type, e.g. "qwen3"
     tokens: frozenset[str] | None = None  # special tokens that are single ids, e.g. {"<think>", "</think>"}
+    carries: frozenset[str] = frozenset()  # what a transform left beside the weights, e.g. {"tables"}
 
 
 @dataclass(frozen=True)
