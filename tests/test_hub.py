@@ -17,8 +17,8 @@ def test_rows_come_as_mappings_with_a_fingerprint(monkeypatch: pytest.MonkeyPatc
 
     asked: list[tuple[object, ...]] = []
 
-    def load(hub: str, subset: str | None, *, split: str, revision: str) -> datasets.Dataset:
-        asked.append((hub, subset, split, revision))
+    def load(hub: str, subset: str | None, *, split: str, revision: str, **only: object) -> datasets.Dataset:
+        asked.append((hub, subset, split, revision, *only.items()))
         return datasets.Dataset.from_list([{"a": 1}, {"a": 2}])
 
     monkeypatch.setattr(datasets, "load_dataset", load)
@@ -26,6 +26,8 @@ def test_rows_come_as_mappings_with_a_fingerprint(monkeypatch: pytest.MonkeyPatc
     assert asked == [("some/set", "main", "test", "abc")]
     assert rows == [{"a": 1}, {"a": 2}]
     assert fingerprint
+    fetch_rows("x: set 'y'", "some/set", None, "test", "abc", "data/test-*")
+    assert asked[1:] == [("some/set", None, "test", "abc", ("data_files", {"test": "data/test-*"}))]
 
 
 def test_a_member_of_an_archive_is_read_without_running_a_script(

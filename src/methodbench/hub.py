@@ -11,18 +11,22 @@ from typing import Any
 from methodbench.errors import UserError
 
 
-def fetch_rows(where: str, hub: str, subset: str | None, split: str, revision: str) -> tuple[list[dict[str, Any]], str]:
+def fetch_rows(
+    where: str, hub: str, subset: str | None, split: str, revision: str, files: str | None = None
+) -> tuple[list[dict[str, Any]], str]:
     """All rows of one split of a dataset on the hub, and the fingerprint of what came.
 
-    `where` opens the error, e.g. "math: set 'gsm8k'".
+    `where` opens the error, e.g. "math: set 'gsm8k'". `files`, a pattern such as ``data/test-*``, spares the download
+    of the other splits, which `datasets` fetches, too.
 
     Raises:
         UserError: the hub cannot be reached, or has no such dataset or revision.
     """
     import datasets
 
+    only = {"data_files": {split: files}} if files else {}
     try:
-        data = datasets.load_dataset(hub, subset, split=split, revision=revision)
+        data = datasets.load_dataset(hub, subset, split=split, revision=revision, **only)
     except Exception as error:  # the hub's client has a dozen ways of failing; the person needs one sentence
         raise unreachable(where, hub, revision, error) from None
     return [dict(row) for row in data], str(data._fingerprint)

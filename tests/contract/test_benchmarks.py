@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from itertools import combinations
@@ -21,6 +22,7 @@ from lm_eval.api.model import LM
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from methodbench.benchmark import Family, Task
+from methodbench.builtin.pretrain import PIECES
 from methodbench.config import parse
 from methodbench.evaluate import load_task
 from tests.contract.found import FAMILIES, ROOT
@@ -59,12 +61,15 @@ def read(file: Path) -> list[Row]:
 
 
 def questions(rows: list[Row]) -> set[tuple[str, ...]]:
-    """What makes a row a different item: what is asked. Worked examples may stand before it, a blank line between."""
+    """What makes a row a different item: what is asked. Worked examples may stand before it, a blank line between.
+
+    A published item may have a name (`source`); of a document of which parts are scored, all is asked.
+    """
     asked = set()
     for row in rows:
         prompt = str(row["prompt"]).rsplit("\n\n", 1)[-1] if "prompt" in row else ""
-        asked.add((str(row.get("context", "")), str(row.get("question", "")), prompt))
-    assert ("", "", "") not in asked, "a row has neither 'question' nor 'prompt'"
+        asked.add((*(str(row.get(key, "")) for key in ("text", "source", "context", "question")), prompt))
+    assert ("",) * 5 not in asked, "a row has neither 'question' nor 'prompt' nor 'text'"
     return asked
 
 
@@ -128,7 +133,10 @@ def test_no_item_stands_in_two_splits(family: Family, made: Callable[[Family, in
 
 
 class Told(LM):
-    """Answers what it is told, and finds the option it is told to the likeliest."""
+    """Answers what it is told, and finds the option it is told to the likeliest.
+
+    Of a document's spans it is certain if it has an answer; if not, each piece of them costs it one nat.
+    """
 
     def __init__(self, text: Callable[[Row], str], likeliest: Callable[[Row], int]) -> None:
         super().__init__()
@@ -138,7 +146,14 @@ class Told(LM):
         return [self.text(request.doc) for request in requests]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return [(float(request.idx == self.likeliest(request.doc)), False) for request in requests]
+        return [self.span(request) if "spans" in request.doc else self.option(request) for request in requests]
+
+    def option(self, request: Any) -> tuple[float, bool]:
+        return float(request.idx == self.likeliest(request.doc)), False
+
+    def span(self, request: Any) -> tuple[float, bool]:
+        certain = self.text(request.doc) != ""
+        return (0.0 if certain else -float(len(re.findall(PIECES, request.args[1])))), certain
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         raise AssertionError("a task of this repository generates or chooses")
@@ -159,6 +174,8 @@ def grades(loaded: Any, text: Callable[[Row], str], likeliest: Callable[[Row], i
 
 def right_answers(family: Family, task: Task, loaded: Any) -> list[Callable[[Row], str]]:
     """Ways to write an item's gold answer; a task without a printable target has solutions beside its stand-ins."""
+    if loaded.config.output_type == "loglikelihood":
+        return [lambda doc: "the spans of the document, word for word"]
     if loaded.config.output_type == "generate_until" and loaded.config.doc_to_target == "":
         solutions = importlib.import_module(f"benchmarks.{family.name}.stand_ins").SOLUTIONS[task.split]
         return [lambda doc: f"```python\n{solutions[doc['id']]}\n```"]
