@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from methodbench.arms import Arm, RuntimeArm, labels, study_runtimes
@@ -19,7 +21,8 @@ from methodbench.study import Choice
 from methodbench.tables import on_its_own_items
 from methodbench.wording import Unit, count, level, listed, number
 
-BESIDE = {"percent": "", "tokens": "tokens"}  # a printed unit -> the field that stands beside it; "": the task's metric
+# A printed unit -> the field that stands beside it; "": the task's metric, for a perplexity e to the mean of its nats.
+BESIDE = {"percent": "", "tokens": "tokens", "perplexity": ""}
 
 
 def choices(results: Results, tasks: Sequence[str]) -> str:
@@ -132,7 +135,7 @@ def _values(values: Mapping[str, Any]) -> str:
 
 def _arms_of(results: Results, entry: ReportedTable, row: str) -> list[Arm]:
     """Our arms that a printed row speaks of: same method, and same value of the option that varies."""
-    if entry.unit not in BESIDE or (entry.benchmark and len(entry.columns) > 1):
+    if entry.unit not in BESIDE or not _tasks_of(results, entry):
         return []
     runtimes = study_runtimes(results.study)
     arms = list(dict.fromkeys(arm for arms in results.arms.values() for arm in arms))
@@ -161,9 +164,8 @@ def _title(entry: ReportedTable) -> str:
 
 
 def _table(results: Results, entry: ReportedTable, arms: Mapping[str, Sequence[Arm]]) -> str:
-    tasks = (
-        [task for task in results.arms if results.scale != "paper" or _named_in(task, entry.columns)] if arms else []
-    )
+    ours = {arm for found in arms.values() for arm in found}
+    tasks = [task for task in _tasks_of(results, entry) if ours & set(results.arms[task])] if ours else []
     head = ["", *(f"{name} (n = {entry.n[name]})" if name in entry.n else name for name in entry.columns)]
     head += [f"*here*: {task}, {'%' if entry.unit == 'percent' else entry.unit}" for task in tasks]
     digits = max(
@@ -183,14 +185,38 @@ def _table(results: Results, entry: ReportedTable, arms: Mapping[str, Sequence[A
     return table(head, rows, right=range(1, len(head)))
 
 
+def _tasks_of(results: Results, entry: ReportedTable) -> list[str]:
+    """Our tasks that a table's columns speak of; below the paper's scale any, unless it is about one benchmark."""
+    tasks = [task for task in results.arms if _comparable(results, task, entry.unit)]
+    if entry.benchmark and len(entry.columns) > 1:
+        return [task for task in tasks if _is_version(task, entry)]
+    return [task for task in tasks if results.scale != "paper" or _named_in(task, entry.columns)]
+
+
+def _comparable(results: Results, task: str, unit: str) -> bool:
+    """Nats stand beside a perplexity, and nowhere else."""
+    return bool(BESIDE[unit]) or (unit == "perplexity") == (results.primary(task).unit == "nats")
+
+
+def _is_version(task: str, entry: ReportedTable) -> bool:
+    """Is it one of the columns, lengths or parts of a benchmark? ``books_10k/pg19``: 10k of PG-19; ``x/pg19_a``: a."""
+    dataset, _, name = task.rpartition("/")
+    version = dataset.rpartition("_")[2] if _plain(name) == _plain(entry.benchmark) else ""
+    named = {_plain(entry.benchmark + column) for column in entry.columns}
+    return version in entry.columns or _plain(name) in named
+
+
 def _measured(results: Results, arms: Sequence[Arm], task: str, unit: str) -> str:
-    field = BESIDE[unit] or results.primary(task).name
     for arm in arms:
         if arm in results.arms[task] and not results.sick(arm, task):
             try:
-                return level(*measure(results, arm, task, field))
+                found, shown = measure(results, arm, task, BESIDE[unit] or results.primary(task).name)
             except (Missing, Undefined):
                 continue
+            if unit == "perplexity":
+                value, low, high = (math.exp(nats) for nats in (found.value, found.low, found.high))
+                found, shown = replace(found, value=value, low=low, high=high), "number"
+            return level(found, shown)
     return "—"
 
 

@@ -9,8 +9,10 @@
 
 Columns are benchmarks unless `note` says otherwise. Rows are methods of this repository, so that a report can show
 what was measured here beside them; with `varies`, they are values of that option of `method`. `n` may name more
-benchmarks than the table has columns. A curve's points are [accuracy, mean length]. `grade` says how a number was
-got: P printed, C from the official code, F read off a figure, D derived.
+benchmarks than the table has columns. A curve's points are [accuracy, mean length]. With `benchmark`, several columns
+are versions of it (lengths, parts): beside them stand tasks ``<dataset>_<column>/<benchmark>`` or
+``<benchmark>_<column>``. `grade` says how a number was got: P printed, C from the official code, F read off a figure, D
+derived; or words that the file itself explains, such as "PRE", where what is known of a paper has other sources.
 """
 
 from __future__ import annotations
