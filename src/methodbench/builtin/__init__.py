@@ -3,6 +3,7 @@
 from methodbench.builtin.fetch_config import FetchConfig, fetch_traits
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
+from methodbench.builtin.reconfigure_config import ReconfigureConfig
 from methodbench.method import Method, Resources
 
 METHODS = [
@@ -26,6 +27,17 @@ METHODS = [
         role="tool",
         traits=pretrain_traits,
         resources=Resources(threads=1, mem_mb=2500),
+    ),
+    Method(
+        name="reconfigure",
+        kind="transform",
+        entry="methodbench.builtin.reconfigure:reconfigure",
+        config=ReconfigureConfig,
+        summary="the same weights, linked, under a config.json in which some keys have other values",
+        parents=(1, 1),
+        seeded=False,
+        role="tool",
+        neutral={"values": {}},
     ),
     Method(
         name="plain",
