@@ -1,17 +1,27 @@
-"""Pico checkpoints that look like the published chat models from outside: tokenizer, chat template, thinking tokens.
+"""Pico checkpoints that look like the published models from outside: tokenizer, chat template, thinking tokens.
 
-Two families. Like Qwen3: no text before the prompt, the model opens its thinking itself, `enable_thinking: false`
-closes it. Like the R1 distillations of Llama: a token begins every text, and the prompt ends in an opened thought. The
-weights are random; hidden size 32, two layers.
+Chat models. Like Qwen3: no text before the prompt, the model opens its thinking itself, `enable_thinking: false`
+closes it. Like the R1 distillations of Llama: a token begins every text, and the prompt ends in an opened thought.
+State-space models, which only complete text: Mamba-1, Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a token
+and whose attention has rotary positions. The weights are random; hidden size 32, two layers.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 THINKING = ("<think>", "</think>")
 SENTENCES = [
@@ -34,6 +44,22 @@ SPECIAL = {
     "qwen3": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
     "llama": ["<|begin|>", "<|end|>", "<|User|>", "<|Assistant|>"],
 }
+SHAPES: dict[str, dict[str, Any]] = {
+    "mamba": {"state_size": 8},
+    "falcon_mamba": {"state_size": 8},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "state_size": 8, "n_groups": 2},
+    "zamba2": {
+        "layers_block_type": ["linear_attention", "hybrid"],
+        "n_mamba_heads": 4,
+        "mamba_d_state": 8,
+        "mamba_ngroups": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "adapter_rank": 4,
+        "use_mem_rope": True,
+    },
+}
+FAMILIES = ("qwen3", "llama", *SHAPES)
 
 
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
@@ -63,8 +89,56 @@ def tokenizer(family: str) -> PreTrainedTokenizerFast:
     return made
 
 
+def plain_tokenizer(begins: bool) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of some 400 tokens without a template; a token begins every text, or none."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    end, begin = "<|endoftext|>", "<|begin|>"
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=[end, begin], initial_alphabet=alphabet, show_progress=False
+    )
+    core.train_from_iterator(SENTENCES, trainer)
+    if begins:
+        core.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A", pair=f"{begin} $A $B", special_tokens=[(begin, core.token_to_id(begin))]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token=begin if begins else None,
+        eos_token=end,
+        pad_token=end,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def write_state_space(folder: Path, family: str) -> Path:
+    """A whole checkpoint of one of `SHAPES`."""
+    words = plain_tokenizer(begins=family == "zamba2")
+    settings = AutoConfig.for_model(
+        family,
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        initializer_range=0.4,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        **SHAPES[family],
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(settings)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
 def write(folder: Path, family: str) -> Path:
-    """A whole checkpoint of `family` ("qwen3" or "llama") in `folder`, as `save_pretrained` writes it."""
+    """A whole checkpoint of one of `FAMILIES` in `folder`, as `save_pretrained` writes it."""
+    if family in SHAPES:
+        return write_state_space(folder, family)
     words = tokenizer(family)
     shape = dict(
         vocab_size=len(words),

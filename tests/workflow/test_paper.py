@@ -1,7 +1,8 @@
 """Every paper config: its graph reads, and it runs from fetch to report on pico stand-ins of the same architectures.
 
-What is changed of a config for that: where its models and rows come from, how many items and tokens are made, and that
-a sweep keeps its first two values. Everything else is what a lab would run.
+What is changed of a config for that: where its models, tokenizers and rows come from, how many items and tokens are
+made, that lengths fit such models (`AT_MOST`), and that a sweep or a choice keeps the first two values of a key.
+Everything else is what a lab would run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from methodbench import evaluate as evaluating
 from methodbench.builtin.fetch import from_hub
@@ -26,7 +28,7 @@ from methodbench.context import ReportContext
 from methodbench.errors import UserError
 from methodbench.graph import Graph
 from methodbench.joblog import Log
-from methodbench.nodes import EvaluateNode, StudyGraph
+from methodbench.nodes import CheckpointNode, EvaluateNode, Pair, StudyGraph
 from methodbench.report import render
 from methodbench.score import Score, read_samples, samples_path
 from methodbench.transform import prepare, transform
@@ -35,22 +37,46 @@ from tests.workflow import chat_models
 
 STUDIES = sorted(file.stem for file in (ROOT / "config" / "paper").glob("*.yaml"))
 ITEMS, TOKENS = 2, 8
+# Numbers in the config of any dataset, checkpoint or runtime: the largest for such models.
+AT_MOST = {"length": 320, "train_len": 64, "grid_step": 16, "min_len": 96, "windows": 2, "books": 2}
+AT_MOST |= {"keep": 60, "keep_last": 20}
+
+
+def smaller(config: dict[str, Any]) -> dict[str, Any]:
+    """A config whose numbers fit models of two layers that read a few hundred tokens."""
+    layers = {"layers": [0]} if "layers" in config else {}
+    return config | {key: min(config[key], most) for key, most in AT_MOST.items() if key in config} | layers
 
 
 def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
     """The study on stand-ins."""
+    fetched = {
+        spec["config"]["hub"]: spec["config"]["architecture"]
+        for spec in study["checkpoints"].values()
+        if spec.get("method") == "fetch"
+    }
     for spec in study["datasets"].values():
-        spec["config"] = {**spec.get("config", {}), "stand_in": True}
+        spec["config"] = smaller({**spec.get("config", {}), "stand_in": True})
         if "run_generated_code" in spec["config"]:
             spec["config"]["run_generated_code"] = True
+        if "tokenizer" in spec["config"]:  # that of the model of the same name, else one that Mamba's models share
+            architecture = fetched.get(spec["config"]["tokenizer"], "mamba")
+            spec["config"] |= {"tokenizer": str(models / architecture), "tokenizer_revision": ""}
     for spec in study["checkpoints"].values():
         if spec.get("method") == "fetch":
-            kept = {key: spec["config"][key] for key in ("architecture", "single_tokens")}
+            kept = {key: spec["config"][key] for key in ("architecture", "single_tokens") if key in spec["config"]}
             spec["config"] = {"folder": str(models / kept["architecture"]), **kept}
+        elif "config" in spec:
+            spec["config"] = smaller(spec["config"])
     named = " ".join(name for job in study["evaluate"].values() for name in job["runtimes"])
     for pattern, spec in study["runtimes"].items():
         if pattern in named:
             spec["sweep"] = {key: values[:2] for key, values in spec.get("sweep", {}).items()}
+        if "config" in spec:
+            spec["config"] = smaller(spec["config"])
+        if "choose" in spec:
+            among = {key: values[:2] for key, values in spec["choose"]["among"].items()}
+            spec["choose"] = {**spec["choose"], "among": among}
     for job in study["evaluate"].values():
         job |= {"limit": ITEMS, "max_gen_toks": TOKENS, "slots": 8}
     return study
@@ -59,7 +85,7 @@ def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for family in ("qwen3", "llama"):
+    for family in chat_models.FAMILIES:
         chat_models.write(folder / family, family)
     return folder
 
@@ -84,10 +110,25 @@ def built(root: Path, name: str, log: Log) -> StudyGraph:
     study = Graph(root, "paper").study(name)
     for dataset in study.datasets.values():
         prepare(dataset, log)
-    for node in {job.checkpoint.path: job.checkpoint for job in study.evaluations}.values():
-        if not node.path.exists():
-            transform(node, root, log)
+    for job in study.evaluations:
+        make(job.checkpoint, root, log)
     return study
+
+
+def make(node: CheckpointNode, root: Path, log: Log) -> None:
+    """Make a checkpoint, and before it the parents and the data that it needs."""
+    if node.path.exists():
+        return
+    for parent in node.parents:
+        make(parent, root, log)
+    for dataset, _ in node.data.values():
+        prepare(dataset, log)
+    transform(node, root, log)
+
+
+def origin(node: CheckpointNode) -> CheckpointNode:
+    """Where a checkpoint's weights come from."""
+    return origin(node.parents[0]) if node.parents else node
 
 
 @pytest.fixture
@@ -100,9 +141,11 @@ def log(tmp_path: Path) -> Iterator[Log]:
 def test_the_graph_of_a_paper_config_reads(name: str) -> None:
     study = Graph(ROOT, "paper").study(name)
     assert study.evaluations and study.study.claims and study.study.figures and study.study.reported
-    assert {job.checkpoint.method.name for job in study.evaluations} == {"fetch"}
+    assert {origin(job.checkpoint).method.name for job in study.evaluations} == {"fetch"}
+    for job in study.evaluations:
+        chats = origin(job.checkpoint).config.single_tokens is not None
+        assert all(pair.chat_template == chats for pair in job.pairs), "a chat model is asked in its template"
     for pair in pairs(study):
-        assert pair.chat_template
         # A job lowers the limit only for the method that has no budget of its own, and says so in the arm's name.
         assert pair.max_gen_toks is None or pair.runtime == f"soft_{pair.max_gen_toks}"
 
@@ -110,7 +153,7 @@ def test_the_graph_of_a_paper_config_reads(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_model_is_pinned_or_refused_by_name(name: str, tmp_path: Path, log: Log) -> None:
     for job in Graph(ROOT, "paper").study(name).evaluations:
-        assert len(job.checkpoint.config.revision) == 40
+        assert len(origin(job.checkpoint).config.revision) == 40
     with pytest.raises(UserError, match=r"key 'revision': 'some/model' must be .*some/model/commits/main"):
         from_hub(FetchConfig(hub="some/model"), tmp_path / "out", log)
 
@@ -120,13 +163,18 @@ def test_a_paper_config_runs_on_stand_ins(name: str, paper: Path, log: Log) -> N
     study = built(paper, name, log)
     for job in study.evaluations:
         evaluating.evaluate(job, paper, "paper", "", log)
+    kept: list[float] = []  # shares of a text's tokens, from runtimes that tell them
     for pair in pairs(study):
         score = Score.load(pair.path)
         rows = read_samples(samples_path(pair.path))
         assert 0 < score.n == len(rows) <= ITEMS
         assert all(math.isfinite(value) for value in (*score.metrics.values(), *score.cost.values()))
         assert set(score.metrics) == {metric.name for metric in pair.task.metrics}
-        assert all(0 < row["tokens"] <= TOKENS for row in rows)
+        generates = output_type(pair) == "generate_until"
+        assert all(0 < row["tokens"] <= TOKENS for row in rows) if generates else not any(row["tokens"] for row in rows)
+        assert all(row["prompt_tokens"] > 0 for row in rows)
+        kept += [] if generates else [row["kept"] for row in rows if "kept" in row]
+    assert not kept or 0 < min(kept) < 1, "no runtime that looks at a text's length found one long enough"
     page = render(
         Path(), "paper", study.study, ReportContext(repository=ROOT, tasks={p.task_name: p.task for p in pairs(study)})
     )
@@ -139,8 +187,12 @@ def test_a_paper_config_runs_on_stand_ins(name: str, paper: Path, log: Log) -> N
     assert text.count("*here*") > 0  # the paper's tables stand beside ours
 
 
-def pairs(study: StudyGraph) -> list[Any]:
+def pairs(study: StudyGraph) -> list[Pair]:
     return [pair for job in study.evaluations for pair in job.pairs]
+
+
+def output_type(pair: Pair) -> str:
+    return str(load_yaml(pair.dataset.family.folder(ROOT) / pair.task.yaml)["output_type"])
 
 
 def first_job(root: Path, log: Log, checkpoint: str) -> EvaluateNode:
