@@ -30,6 +30,8 @@ KEYS = (
     study.Figure,
 )
 
+TASKS_SHOWN = 9  # of a family, in its order
+
 
 def write(root: Path, check: bool = False) -> list[str]:
     """Fill the marked parts in place; with `check`, only name the files that would change."""
@@ -75,7 +77,8 @@ def _benchmarks(graph: Graph) -> Iterator[str]:
     yield "| family | tasks | what it is |"
     yield "|---|---|---|"
     for family in graph.families.values():
-        tasks = ", ".join(f"`{family.name}/{task.name}`" for task in family.tasks)
+        tasks = ", ".join(f"`{task.name}`" for task in family.tasks[:TASKS_SHOWN])
+        tasks += f", … ({len(family.tasks)} in all)" if len(family.tasks) > TASKS_SHOWN else ""
         yield f"| [`{family.name}`](benchmarks/{family.name}/) | {tasks} | {family.summary} |"
 
 

@@ -34,6 +34,7 @@ from methodbench.publish import alone, discard, work_folder
 from methodbench.score import HEALTH, Score, samples_path, write_samples
 from methodbench.transform import write_json
 
+TOKENS = ("tokens", "latent", "forced", "prompt_tokens")  # counts of a sample whose means are costs
 PROMPT_SHOWN = 2000  # characters at either end of a prompt that the record keeps
 
 
@@ -147,7 +148,7 @@ class Bench:
                 metrics={metric.name: mean(samples, metric.name) for metric in task.metrics},
                 health={flag: mean(samples, flag) for flag in HEALTH},
                 cost={
-                    **{key: mean(samples, key) for key in ("tokens", "latent", "forced")},
+                    **{key: mean(samples, key) for key in TOKENS if all(key in sample for sample in samples)},
                     "wall_s": round(wall, 2),
                     "peak_mb": round(peak_memory_mb(), 1),
                 },
@@ -172,10 +173,9 @@ class Bench:
             ).save(path)
             discard(work)
             shown = "  ".join(f"{metric.name} {mean(samples, metric.name):.3f}" for metric in task.metrics[:1])
-            tokens = mean(samples, "tokens")
-            self.log.say(
-                f"{self.place}: {dataset.name}/{task.name}  {shown}  {tokens:.0f} tokens a sample  {wall:.0f} s"
-            )
+            made, read = mean(samples, "tokens"), mean(samples, "prompt_tokens") if "prompt_tokens" in samples[0] else 0
+            tokens = f"{made:.0f} tokens a sample" if made else f"{read:.0f} tokens read a sample"
+            self.log.say(f"{self.place}: {dataset.name}/{task.name}  {shown}  {tokens}  {wall:.0f} s")
 
     def runtime(self, pair: Pair, config: Any, work: Path) -> Any:
         """The lm-eval LM of a pair, on the shared model, with its journal in the pair's work folder."""

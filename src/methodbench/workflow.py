@@ -36,6 +36,8 @@ class Workflow:
             names = self.graph.study_names() if settings.studies == "all" else settings.studies
             names = [names] if isinstance(names, str) else list(names)
             self.studies = [self.graph.study(name, "config/config.yaml: key 'studies'") for name in names]
+            if settings.studies == "all":  # the one with the fewest scores first, so that there is soon one to read
+                self.studies.sort(key=lambda study: sum(len(node.pairs) for node in study.evaluations))
         except UserError as error:
             self._refuse(error)
 
@@ -66,7 +68,7 @@ class Workflow:
         return digest([repr(study.study), [node.identity for node in study.evaluations]])
 
     def priority(self, wildcards: Any) -> int:
-        """Studies in the order of config.yaml, so that the first report comes early and not with all others."""
+        """Studies one after the other, so that the first report comes early and not with all others."""
         names = [study.study.study for study in self.studies]
         return len(names) - names.index(wildcards.study) if wildcards.study in names else 0
 
