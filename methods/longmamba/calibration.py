@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+AT_ONCE = 256  # channels whose stretched step sizes, or whose states' decays, are laid out together
+
 
 def clamped(delta: Tensor, share: float) -> Tensor:
     """Step sizes with the largest `share` of each channel cut down to one value [REL].
@@ -52,7 +54,7 @@ def log_decay(delta: Tensor, A: Tensor) -> Tensor:
     if A.dim() == 1:
         return A * delta.sum(-1)
     parts = []
-    for rates, steps in zip(A.split(256), delta.split(256), strict=True):  # [c, L, N] of all channels would be huge
+    for rates, steps in zip(A.split(AT_ONCE), delta.split(AT_ONCE), strict=True):
         exponents = rates[:, None, :] * steps[:, :, None]
         parts.append((exponents.logsumexp(-1) - math.log(A.shape[1])).sum(-1))
     return torch.cat(parts)
@@ -73,6 +75,11 @@ def threshold(delta: Tensor, length: int) -> tuple[Tensor, Tensor]:
     channels, trained = delta.shape
     if length <= trained:
         return torch.zeros(channels, dtype=torch.float64), torch.ones(channels, dtype=torch.float64)
+    parts = [_threshold(part, length) for part in delta.split(AT_ONCE)]
+    return torch.cat([thresholds for thresholds, _ in parts]), torch.cat([shares for _, shares in parts])
+
+
+def _threshold(delta: Tensor, length: int) -> tuple[Tensor, Tensor]:
     stretched = quantiles(delta, length)
     passed = stretched.cumsum(-1) > budget(delta)[:, None]
     # The stretched values sum to about U S / L > U, so some place passes; were it only rounding's, none is filtered.

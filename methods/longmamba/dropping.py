@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from methodbench.errors import UserError
 from methods.longmamba.config import TokenDroppingConfig
-from methods.longmamba.step_sizes import StepSizes
+from methods.longmamba.step_sizes import StepSizes, goes_on
 
 
 class Dropping:
@@ -41,7 +41,7 @@ class Dropping:
         wrong = [layer for layer in config.layers if not 0 <= layer < len(self.blocks)]
         if wrong:
             raise UserError(f"token_dropping: key 'layers': given {wrong[0]}, allowed: 0 to {len(self.blocks) - 1}")
-        self.kept = 1.0  # share of the tokens that reached the last block
+        self.kept = torch.ones(0, dtype=torch.float64)  # share of a row's tokens that reached the last block, [B]
         self._steps = StepSizes(model, self._note)
         self._importance: dict[int, Tensor] = {}
         self._dropped: list[tuple[Tensor, Tensor]] = []  # all values [B, T, d] and the places kept [B, K], by layer
@@ -66,17 +66,25 @@ class Dropping:
         self._steps.__exit__(kind, error, trace)
         self._dropped, self._importance, self._mask = [], {}, None
 
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows [B'] go on being decoded."""
+        self.kept = self.kept[rows]
+
+    def record(self, row: int) -> dict[str, float]:
+        """What became of a row's prompt."""
+        return {"kept": round(float(self.kept[row]), 6)}
+
     def _note(self, layer: int, delta: Tensor, decoding: bool) -> Tensor:
         if not decoding and layer in self.config.layers:
             self._importance[layer] = delta.double().square().sum(-1)
         return delta
 
-    def _begin(self, model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def _begin(self, model: PreTrainedModel, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._dropped, self._mask = [], None
         ids = arguments[0] if arguments else named.get("input_ids")
-        tokens = (ids if ids is not None else named["inputs_embeds"]).shape[1]
-        if tokens > 1:  # what is generated afterwards does not change what became of the prompt
-            self.kept = 1.0
+        rows, tokens = (ids if ids is not None else named["inputs_embeds"]).shape[:2]
+        if tokens > 1 or not goes_on(named):  # what is generated does not change what became of the prompt
+            self.kept = torch.ones(rows, dtype=torch.float64, device=model.device)
 
     def _drop(self, layer: int, count: int) -> Callable[..., Any]:
         def drop(block: nn.Module, arguments: Any, output: Any) -> Any:
@@ -91,9 +99,12 @@ class Dropping:
             order = importance.sort(dim=-1, descending=True, stable=True).indices[:, :count]
             places = order.sort(-1).values
             self._dropped.append((hidden, places))
-            if self._mask is not None:
+            if self._mask is None:
+                self.kept *= count / tokens
+            else:
+                real = self._mask.sum(1)
                 self._mask = self._mask.gather(1, places)
-            self.kept *= count / tokens
+                self.kept *= self._mask.sum(1).double() / real
             shorter = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
             return (shorter, *output[1:]) if isinstance(output, tuple) else shorter
 

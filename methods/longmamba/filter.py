@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from methodbench.errors import UserError
 from methods.longmamba import filtering
 from methods.longmamba.config import LongMambaConfig
-from methods.longmamba.step_sizes import StepSizes
+from methods.longmamba.step_sizes import StepSizes, goes_on
 from methods.longmamba.tables import LayerTable, Tables
 
 WHOLE = ("bound", "norm", "alpha", "channelwise_topk", "all_topk")  # modes that rank a prompt's own step sizes
@@ -41,8 +41,9 @@ class Filter:
         self._first = min((layer for layer, chosen in self.chosen.items() if len(chosen)), default=-1)
         self._steps = StepSizes(model, self.edit)
         self._told: Tensor | None = None
-        self._cache: Any = None
+        self._part = False  # in a pass over a part of prompts that were told
         self._lengths = torch.zeros(0, dtype=torch.int64)
+        self._active, self._any = self._lengths > 0, False  # rows that are long enough
         self._real: Tensor | None = None
         self._thresholds: dict[int, Tensor] = {}
         self._kept: dict[int, Tensor] = {}  # layer -> tokens kept, a row: [B], mean over chosen channels
@@ -52,6 +53,7 @@ class Filter:
     def __enter__(self) -> Filter:
         self._steps.__enter__()
         self._handle = self.model.register_forward_pre_hook(self._prompt, with_kwargs=True)
+        self._told, self._lengths = None, self._lengths[:0]
         return self
 
     def __exit__(
@@ -59,7 +61,6 @@ class Filter:
     ) -> None:
         self._handle.remove()
         self._steps.__exit__(kind, error, trace)
-        self._cache = None
 
     def expect(self, lengths: Tensor | None) -> None:
         """Tell the whole lengths [B] of prompts that will come in parts; None ends it.
@@ -75,7 +76,7 @@ class Filter:
 
     def keep(self, rows: Tensor) -> None:
         """Only these rows [B'] go on being decoded."""
-        self._lengths, self._seen = self._lengths[rows], self._seen[rows]
+        self._lengths, self._seen, self._active = self._lengths[rows], self._seen[rows], self._active[rows]
         self._kept = {layer: values[rows] for layer, values in self._kept.items()}
         self._decay = {layer: values[rows] for layer, values in self._decay.items()}
         self._thresholds = {}
@@ -108,12 +109,9 @@ class Filter:
         rows, tokens = inputs.shape[:2]
         mask = named.get("attention_mask")
         self._real = mask.bool() if mask is not None and mask.shape[1] == tokens and tokens > 1 else None
-        cache = named.get("cache_params", named.get("past_key_values"))
-        if self._told is not None or (
-            tokens == 1 and cache is not None and cache is self._cache and len(self._lengths) == rows
-        ):
+        self._part = self._told is not None and bool((self._seen < self._lengths).any())
+        if self._told is not None or (tokens == 1 and goes_on(named) and len(self._lengths) == rows):
             return
-        self._cache = cache
         whole = torch.full((rows,), tokens, device=inputs.device)
         self._begin(whole if self._real is None else self._real.sum(-1))
 
@@ -128,11 +126,11 @@ class Filter:
         chosen = self.chosen[layer]
         if not len(chosen):
             return delta
-        if decoding:
+        if decoding and not self._part:
             skip = not self.config.decode_filter or self.config.mode in WHOLE or not self._any
             return delta if skip else self._filtered(layer, delta)
         edited = self._filtered(layer, delta) if self._any else delta
-        self._count(layer, edited[..., chosen])
+        self._count(layer, edited.transpose(1, 2)[:, chosen])
         return edited
 
     def _filtered(self, layer: int, delta: Tensor) -> Tensor:
@@ -150,9 +148,11 @@ class Filter:
             share = filtering.rescale(part, budgets, real)
         elif config.mode == "alpha":
             shares = filtering.lookup(table.shares, self.tables.grid, self._lengths[rows], config.lookup)[:, chosen]
-            share = filtering.by_rank(part, (config.b * shares * self._lengths[rows][:, None]).long(), real)
+            counts = (config.b * shares.double() * self._lengths[rows][:, None]).round().long()
+            share = filtering.by_rank(part, counts, real)
         elif config.mode == "channelwise_topk":
-            share = filtering.by_rank(part, torch.full_like(part[:, 0], self.tables.train_len).long(), real)
+            counts = torch.full_like(part[:, 0], self.tables.train_len, dtype=torch.int64)
+            share = filtering.by_rank(part, counts, real)
         elif config.mode == "all_topk":
             every = torch.ones(len(chosen), dtype=torch.bool, device=delta.device)
             share = filtering.by_norm(part, self.tables.train_len, every, real)
@@ -173,14 +173,15 @@ class Filter:
         return self._thresholds[layer]
 
     def _count(self, layer: int, delta: Tensor) -> None:
-        """Add a part of the prompts [B, T, C'] to the counts."""
+        """Add a part of the prompts [B, C', T] to the counts."""
         if layer == self._first:
-            tokens = torch.full_like(self._lengths, delta.shape[1]) if self._real is None else self._real.sum(-1)
+            tokens = torch.full_like(self._lengths, delta.shape[2]) if self._real is None else self._real.sum(-1)
             self._seen = self._seen + tokens
         if self._real is not None:
-            delta = delta * self._real[..., None]
-        kept = (delta > 0).sum(1, dtype=torch.float32).mean(-1)
-        decay = (delta.sum(1, dtype=torch.float32) / self.tables.layers[layer].budgets[self.chosen[layer]]).mean(-1)
+            delta = delta * self._real[:, None]
+        kept = (delta > 0).sum(-1, dtype=torch.float32).mean(-1)
+        # In float64: padding, which changes the order of a sum, must not show in the record.
+        decay = (delta.sum(-1, dtype=torch.float64) / self.tables.layers[layer].budgets[self.chosen[layer]]).mean(-1)
         self._kept[layer] = self._kept[layer] + kept if layer in self._kept else kept
         self._decay[layer] = self._decay[layer] + decay if layer in self._decay else decay
 

@@ -29,7 +29,12 @@ class LengthAwareLM(GenerationLM):
         self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         """One row a pass: lm-eval pads rows on the right without a mask, and padding would count as prompt."""
-        found: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs=1)
+        size = self.batch_size
+        self.batch_size_per_gpu = 1  # lm-eval minds `override_bs` under "auto" alone
+        try:
+            found: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm)
+        finally:
+            self.batch_size_per_gpu = size
         return found
 
 
@@ -91,14 +96,18 @@ class TokenDroppingLM(LengthAwareLM):
         return DroppedRows(self.dropping)
 
     def reading_record(self, row: int) -> dict[str, Any]:
-        return {"kept": round(self.dropping.kept, 6)}
+        return self.dropping.record(row)
 
 
 class DroppedRows(Ordinary):
-    """Ordinary decoding; a row's number is the share of tokens that reached the last block."""
+    """Ordinary decoding; a row's number is the share of its tokens that reached the last block."""
 
     def __init__(self, dropping: Dropping) -> None:
         self.dropping = dropping
 
+    def keep(self, rows: Tensor) -> None:
+        if len(rows):
+            self.dropping.keep(rows)
+
     def record(self, row: int) -> dict[str, Any]:
-        return {"kept": round(self.dropping.kept, 6)}
+        return dict(self.dropping.record(row))

@@ -12,6 +12,7 @@ second part of a prompt; here the cached state is handed on to the scan, and the
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from types import ModuleType, TracebackType
@@ -36,6 +37,12 @@ def mixers(model: PreTrainedModel) -> dict[int, nn.Module]:
     return {int(str(m.layer_idx)): m for m in model.modules() if hasattr(m, "A_log") and hasattr(m, "layer_idx")}
 
 
+def goes_on(named: dict[str, Any]) -> bool:
+    """Whether a forward pass with these arguments continues what its cache holds."""
+    cache = named.get("cache_params", named.get("past_key_values"))
+    return cache is not None and bool(cache.has_previous_state())
+
+
 def rates(mixer: nn.Module) -> Tensor:
     """A of a mixer: [C, N] for Mamba-1, [C] for Mamba-2; all below 0."""
     A_log = mixer.A_log
@@ -48,14 +55,17 @@ class StepSizes:
 
     def __init__(self, model: PreTrainedModel, edit: Edit) -> None:
         self.model, self.edit = model, edit
-        self.layer, self.cache = -1, None
+        self.layer: int | None = None  # that is running; None: another model of the same architecture runs, if any
+        self.cache: Any = None
         self._undo: list[Callable[[], Any]] = []
 
     def __enter__(self) -> StepSizes:
         found = mixers(self.model)
         for layer, mixer in found.items():
-            handle = mixer.register_forward_pre_hook(self._entering(layer), with_kwargs=True)
-            self._undo.append(handle.remove)
+            self._undo += [
+                mixer.register_forward_pre_hook(self._entering(layer), with_kwargs=True).remove,
+                mixer.register_forward_hook(self._leaving, always_call=True).remove,
+            ]
         for module in {sys.modules[type(mixer).__module__] for mixer in found.values()}:
             for name in SCANS + UPDATES:
                 if hasattr(module, name):
@@ -67,7 +77,7 @@ class StepSizes:
     ) -> None:
         while self._undo:
             self._undo.pop()()
-        self.cache = None
+        self.layer, self.cache = None, None
 
     def _entering(self, layer: int) -> Callable[..., None]:
         def note(mixer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -75,6 +85,13 @@ class StepSizes:
             self.cache = named.get("cache_params", named.get("past_key_values"))
 
         return note
+
+    def _leaving(self, *of_mixer: Any) -> None:
+        self.layer, self.cache = None, None
+
+    def _edited(self, delta: Tensor, decoding: bool) -> Tensor:
+        assert self.layer is not None
+        return self.edit(self.layer, delta, decoding)
 
     def _wrap(self, module: ModuleType, name: str) -> None:
         original = getattr(module, name)
@@ -84,7 +101,12 @@ class StepSizes:
             "mamba_selective_state_update": self._update_of_channels,
             "mamba2_selective_state_update": self._update_of_heads,
         }[name](original)
-        setattr(module, name, wrapped)
+
+        @functools.wraps(original)
+        def ours_only(*arguments: Any, **named: Any) -> Any:
+            return (original if self.layer is None else wrapped)(*arguments, **named)
+
+        setattr(module, name, ours_only)
         self._undo.append(lambda: setattr(module, name, original))
 
     def _scan_of_channels(self, scan: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,12 +114,13 @@ class StepSizes:
             bias = named.pop("delta_bias", None)
             delta = dt if bias is None else dt + bias.to(dt.dtype)[..., None]
             delta = F.softplus(delta) if named.pop("delta_softplus", False) else delta
-            delta = self.edit(self.layer, delta.transpose(1, 2), False).transpose(1, 2)
+            delta = self._edited(delta.transpose(1, 2), False).transpose(1, 2)
             return scan(x, delta, *arguments, **named, **self._state())
 
         return edited
 
     def _state(self) -> dict[str, Tensor]:
+        assert self.layer is not None
         state = None if self.cache is None else self.cache.get_recurrent_state(self.layer, state_idx=0)
         return {} if state is None else {"initial_state": state}
 
@@ -107,7 +130,7 @@ class StepSizes:
             delta = dt if bias is None else dt + bias.to(dt.dtype)
             delta = F.softplus(delta) if named.pop("dt_softplus", False) else delta
             delta = delta.clamp(*named.pop("dt_limit", (0.0, float("inf"))))
-            return scan(x, self.edit(self.layer, delta, False), *arguments, **named)
+            return scan(x, self._edited(delta, False), *arguments, **named)
 
         return edited
 
@@ -116,7 +139,7 @@ class StepSizes:
             bias = named.pop("dt_bias", None)
             delta = dt if bias is None else dt + bias.to(dt.dtype)
             delta = F.softplus(delta) if named.pop("dt_softplus", False) else delta
-            delta = self.edit(self.layer, delta[:, None], True)[:, 0]
+            delta = self._edited(delta[:, None], True)[:, 0]
             return update(state, x, delta, *arguments, **named)
 
         return edited
@@ -126,7 +149,7 @@ class StepSizes:
             bias = named.pop("dt_bias", None)  # dt and bias are repeated over the head's channels: [B, H, P]
             delta = dt if bias is None else dt + bias.to(dt.dtype)
             delta = F.softplus(delta) if named.pop("dt_softplus", False) else delta
-            heads = self.edit(self.layer, delta[..., 0][:, None], True)[:, 0]
+            heads = self._edited(delta[..., 0][:, None], True)[:, 0]
             return update(state, x, heads[..., None].expand_as(delta), *arguments, **named)
 
         return edited

@@ -37,11 +37,14 @@ class Reading:
 def encode(tokenizer: PreTrainedTokenizerBase, text: str, spans: Sequence[Sequence[Any]], **settings: Any) -> Document:
     """Tokens of a text, and of each span [start, end, ...] of characters: those that begin inside it.
 
+    A byte-level tokenizer may leave the blank at a token's start out of its place; then a blank alone has no width.
+
     Raises:
         UserError: a span holds no token, or nothing stands before it.
     """
-    encoded = tokenizer(text, return_offsets_mapping=True, **settings)
-    starts = [start if end > start else -1 for start, end in encoded["offset_mapping"]]  # -1: put before the text
+    encoded = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, **settings)
+    places = zip(encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
+    starts = [-1 if added and end == start else start for (start, end), added in places]  # -1: put before the text
     found = []
     for start, end, *_ in spans:
         inside = [place for place, begins in enumerate(starts) if start <= begins < end]

@@ -162,7 +162,9 @@ class GenerationLM(HFLM):
         found: dict[int, tuple[float, bool]] = {}
         readings = self._read([requests[indices[0]].doc for indices in places.values()])
         for (item, indices), (document, reading) in zip(places.items(), readings, strict=True):
-            found |= {index: reading.scores[requests[index].idx] for index in indices}
+            for index in indices:
+                total, greedy = reading.scores[requests[index].idx]  # a list where it comes from the journal
+                found[index] = (total, greedy)
             self.generations[*item, 0] = {"prompt_tokens": len(document.ids), **reading.record}
         rest = [place for place in range(len(requests)) if place not in found]
         if rest:

@@ -148,9 +148,16 @@ def cost_table(results: Results, task: str, measured: Sequence[Row]) -> str:
     def lines(part: Sequence[Row]) -> str:
         cells = []
         for row in part:
-            cost = {key: results.cost(row.arm, task, key) for key in ("prompt_tokens", "latent", "forced", "wall_s", "peak_mb")}
+            cost = {
+                key: results.cost(row.arm, task, key)
+                for key in ("prompt_tokens", "latent", "forced", "wall_s", "peak_mb")
+            }
             ordinary = max(0.0, (row.tokens or 0.0) - (cost["latent"] or 0.0) - (cost["forced"] or 0.0))
-            parts = [_known(cost["prompt_tokens"], 0), f"{ordinary:.1f}", *(_known(cost[key], 1) for key in ("latent", "forced"))]
+            parts = [
+                _known(cost["prompt_tokens"], 0),
+                f"{ordinary:.1f}",
+                *(_known(cost[key], 1) for key in ("latent", "forced")),
+            ]
             parts += [_known(cost[key], 0) for key in ("wall_s", "peak_mb")]
             cells.append([f"`{row.label}`", "●" if row.arm in best else "", *parts])
         return table(head, cells, right=range(2, 8))

@@ -76,7 +76,7 @@ def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean cross-entropy of predicting token t from those before it; logits [B, T, V], the others [B, T]."""
     losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], reduction="none")
     weights = weights[:, 1:]
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def train(model: PreTrainedModel, data: Any, collate: Any, work: Path, log: Log, **arguments: Any) -> None:

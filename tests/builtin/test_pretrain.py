@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from methodbench.builtin.pretrain import encode, pad, pretrain, word_tokenizer
+from methodbench.builtin.pretrain import encode, encode_weighted, pad, pretrain, word_tokenizer
 from methodbench.builtin.pretrain_config import PretrainConfig
 from methodbench.checkpoint import Checkpoint, digest_folder
 from methodbench.errors import UserError
@@ -103,6 +103,40 @@ def test_the_prompt_carries_no_loss_and_padding_neither() -> None:
     assert batch["labels"].tolist()[0][:2] == [-100, -100]
     assert batch["labels"].tolist()[1][2:] == [-100, -100]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+
+
+def test_weights_of_characters_become_weights_of_the_tokens_that_begin_there() -> None:
+    """A word takes the weight of its first letter, whatever stretch the blank before it is in; the rest weighs 0."""
+    text = "store kob mit . ask kob is mit"
+    tokenizer = word_tokenizer([text], PretrainConfig())
+    example = encode_weighted(tokenizer, text, [[0, 14, 0.5], [26, 30, 2.0], [17, 18, 9.0]])
+    assert example["labels"] == example["input_ids"] == tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert example["weights"] == [0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 2.0]
+    short = encode_weighted(tokenizer, "ask kob", [[0, 3, 1]])
+    batch = pad([example, short], tokenizer.pad_token_id)
+    assert batch["weights"].tolist()[1] == [1.0] + [0.0] * 7
+    assert batch["labels"].tolist()[1][2:] == [-100] * 6
+    assert batch["input_ids"].tolist()[1][2:] == [tokenizer.pad_token_id] * 6
+    assert "weights" not in pad([encode(tokenizer, "ask", "kob")], tokenizer.pad_token_id)
+
+
+def test_training_on_weighted_rows_learns_what_carries_weight(tmp_path: Path) -> None:
+    """The word after "ask" follows from it; the words before it are noise that weighs nothing."""
+    noise = ["bab", "dad", "gag", "kak"]
+    rows = [
+        {
+            "text": f"{noise[i % 4]} {noise[i // 4 % 4]} ask {noise[i % 3]} mit",
+            "weights": [[len("bab dad ask bab"), 19, 1.0]],
+        }
+        for i in range(48)
+    ]
+    file = tmp_path / "train.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    log = Log("test", tmp_path / "curves.jsonl", stream=io.StringIO())
+    settings = {**SETTINGS, "steps": 40, "learning_rate": 0.01}
+    pretrain([], {"train": file}, PretrainConfig(**settings), 0, tmp_path / "out", log)
+    losses = [line["loss"] for line in read_curves(tmp_path / "curves.jsonl") if "loss" in line]
+    assert losses[-1] < 0.1 < losses[0], "noise alone costs ln 4 a word"
 
 
 @pytest.mark.parametrize(

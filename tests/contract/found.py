@@ -7,6 +7,7 @@ the contract reads them there: a new method with a smoke study is tested without
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from methodbench.benchmark import discover_families
@@ -26,13 +27,23 @@ def own() -> list[str]:
 
 
 def smoke_pairs() -> dict[str, Pair]:
-    """Every runtime with its settings in a smoke study, once each: "study/runtime" -> its first pair that generates."""
+    """Every runtime with its settings in a smoke study, once each: "study/runtime" -> its first pair.
+
+    Where settings are to be chosen, they are the first candidate's: the others need not suit the checkpoint.
+    """
     found: dict[str, Pair] = {}
     for study in SMOKE.study_names():
         for node in SMOKE.study(study).evaluations:
             for pair in node.pairs:
-                found.setdefault(f"{study}/{pair.runtime}", pair)
+                config = pair.candidates[0] if pair.candidates else pair.config
+                found.setdefault(f"{study}/{pair.runtime}", replace(pair, config=config))
     return found
+
+
+def smoke_checkpoints() -> dict[str, CheckpointNode]:
+    """The checkpoints that smoke studies evaluate, by what a pair knows of its own: the identity."""
+    nodes = [node.checkpoint for study in SMOKE.study_names() for node in SMOKE.study(study).evaluations]
+    return {node.identity: node for node in nodes}
 
 
 def smoke_transforms() -> dict[str, Callable[[int], CheckpointNode]]:

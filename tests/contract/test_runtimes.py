@@ -1,7 +1,8 @@
 """What every runtime promises: a sample depends on its item, its settings and its seed, and on nothing else.
 
 Every runtime of the smoke studies, with its settings there, decodes the same few items on a random pico model whose
-tokenizer knows the words of the items and of the settings. All through lm-eval, as the evaluate job does it.
+tokenizer knows the words of the items and of the settings. All through lm-eval, as the evaluate job does it. Where the
+smoke study puts a transform between its pretrained model and the runtime, it stands between here, too.
 
 The model is a float64 one, so that everything is compared exactly. In float32 a batch of another size moves the last
 bit of the matrix products; a runtime that feeds mixtures carries that bit on until, on a random model, it turns tokens.
@@ -32,14 +33,15 @@ from methodbench.config import parse
 from methodbench.evaluate import load_task, sample_line
 from methodbench.joblog import Log
 from methodbench.method import Method, Traits
-from methodbench.nodes import Pair
+from methodbench.nodes import CheckpointNode, DatasetNode, Pair
 from methodbench.transform import prepare
 from tests import pico
-from tests.contract.found import METHODS, ROOT, smoke_pairs
+from tests.contract.found import METHODS, ROOT, smoke_checkpoints, smoke_pairs
 
 ITEMS, TOKENS = 6, 40
-ARCHITECTURES = ("qwen3", "llama", "mamba", "gpt2")  # the first that a runtime fits
+ARCHITECTURES = ("qwen3", "llama", "mamba", "gpt2", "mamba2")  # the first that a runtime fits
 PAIRS = smoke_pairs()
+CHECKPOINTS = smoke_checkpoints()
 PLAIN = METHODS["plain"]
 Samples = list[dict[str, Any]]
 
@@ -103,27 +105,53 @@ def words_of(value: Any) -> list[str]:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
     """The bench of a pair: its own task's items, on the first architecture that its runtime fits."""
     place = tmp_path_factory.mktemp("contract")
-    made: dict[tuple[str, str, str], Bench] = {}
+    made: dict[tuple[str, ...], Bench] = {}
 
     def of(pair: Pair) -> Bench:
-        dataset = replace(pair.dataset, place=place / pair.dataset.place.name)
-        kind = architecture(pair)
-        key = (kind, str(dataset.path), pair.task.name)
+        kind, node = architecture(pair), CHECKPOINTS[pair.checkpoint_identity]
+        dataset = here(pair.dataset, place)
+        key = (kind, str(dataset.path), pair.task.name, node.identity if node.parents else "")
         if key not in made:
-            prepare(dataset, Log("contract", stream=io.StringIO()))
-            text = (dataset.path / f"{pair.task.split}.jsonl").read_text(encoding="utf-8")
-            rows = [json.loads(line) for line in text.splitlines()]
+            rows = read(dataset, pair.task.split)
             folder = place / f"{kind}-{len(made)}"
-            here = [other for other in PAIRS.values() if other.dataset.identity == dataset.identity]
-            write_reasoner(folder, kind, [*words_of(rows), *settings_texts(here)])
-            made[key] = Bench(folder, replace(pair, dataset=dataset), rows)
+            alike = [other for other in PAIRS.values() if other.dataset.identity == dataset.identity]
+            write_reasoner(folder, kind, [*words_of(rows), *settings_texts(alike)])
+            made[key] = Bench(descendant(node, folder, place), replace(pair, dataset=dataset), rows)
         return made[key]
 
     return of
 
 
+def here(dataset: DatasetNode, place: Path) -> DatasetNode:
+    """A dataset of a smoke study, prepared in the scratch folder `place`."""
+    moved = replace(dataset, place=place / dataset.place.name)
+    prepare(moved, Log("contract", stream=io.StringIO()))
+    return moved
+
+
+def read(dataset: DatasetNode, split: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (dataset.path / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def descendant(node: CheckpointNode, root: Path, place: Path) -> Path:
+    """What the smoke study's transforms make of `root`, which stands for every checkpoint without a parent."""
+    if not node.parents:
+        return root
+    parents = [Checkpoint(descendant(parent, root, place), parent.name) for parent in node.parents]
+    data = {name: here(dataset, place).path / f"{split}.jsonl" for name, (dataset, split) in node.data.items()}
+    out = root.with_name(f"{root.name}-{node.name}")
+    log = Log("contract", stream=io.StringIO())
+    node.method.load()(
+        parents=parents, data=data, config=node.config, seed=node.seed, out=out, log=log, **node.method.keywords
+    )
+    return out
+
+
 def architecture(pair: Pair) -> str:
-    """The first pico architecture that the runtime does not refuse."""
+    """The smoke study's own if its transforms are to run on it; if there are none, the first that the runtime fits."""
+    node = CHECKPOINTS[pair.checkpoint_identity]
+    if node.parents and node.traits.architecture:
+        return node.traits.architecture
     for kind in ARCHITECTURES:
         traits = Traits(architecture=kind, tokens=frozenset(PretrainConfig().special_tokens))
         if pair.method.fits is None or pair.method.fits(pair.config, traits) is None:
