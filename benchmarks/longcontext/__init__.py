@@ -24,7 +24,7 @@ FAMILIES = [
                 "recall",
                 "tasks/recall.yaml",
                 "recall",
-                (Metric("recall"), Metric("filler_nll", "less", "nats")),
+                (Metric("recall"), Metric("answer_nll", "less", "nats"), Metric("filler_nll", "less", "nats")),
                 chance=0.125,
             ),
             *(Task(name, f"tasks/{name}.yaml", name, (EXACT, ANSWERED)) for name in ONE),

@@ -130,12 +130,21 @@ def span(starts: Sequence[int], words: Sequence[str], first: int, last: int, wha
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """`recall`: share of the questions whose answer is the likeliest word; `filler_nll`: nats a word of filler."""
-    right, loss, words = [], 0.0, 0
+    """How well a document's spans were foreseen.
+
+    `recall`: share of the questions whose answer is the likeliest word; `answer_nll`: nats an answer, which still tells
+    settings apart where all recall everything; `filler_nll`: nats a word of filler.
+    """
+    right, surprise, loss, words = [], 0.0, 0.0, 0
     for (start, end, kind), (likelihood, is_greedy) in zip(doc["spans"], results, strict=True):
         if kind == "answer":
             right.append(float(is_greedy))
+            surprise -= likelihood
         else:
             loss -= likelihood
             words += len(doc["text"][start:end].split())
-    return {"recall": sum(right) / len(right), "filler_nll": loss / words if words else 0.0}
+    return {
+        "recall": sum(right) / len(right),
+        "answer_nll": surprise / len(right),
+        "filler_nll": loss / words if words else 0.0,
+    }

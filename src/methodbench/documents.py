@@ -17,6 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from methodbench.errors import UserError
 
+TOKENS_AT_ONCE = 8192  # on a CPU: what outgrows its caches takes twice as long
+
 
 @dataclass(frozen=True)
 class Document:
@@ -56,7 +58,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str, spans: Sequence[Sequen
 
 @torch.inference_mode()
 def read(model: PreTrainedModel, documents: Sequence[Document], rows: int) -> Iterator[tuple[int, int, Reading]]:
-    """Pass over every document, at most `rows` of one length at a time, the longest first.
+    """Pass over every document, at most `rows` of one length at a time (on a CPU perhaps fewer), the longest first.
 
     Yields:
         (index of the document, its row in the pass, what the pass gave), right after the pass.
@@ -64,8 +66,11 @@ def read(model: PreTrainedModel, documents: Sequence[Document], rows: int) -> It
     order = sorted(range(len(documents)), key=lambda index: -len(documents[index].ids))  # memory fails at once, if ever
     for _, same in groupby(order, key=lambda index: len(documents[index].ids)):
         indices = list(same)
-        for first in range(0, len(indices), rows):
-            batch = indices[first : first + rows]
+        together = rows
+        if model.device.type == "cpu":
+            together = max(1, min(rows, TOKENS_AT_ONCE // len(documents[indices[0]].ids)))
+        for first in range(0, len(indices), together):
+            batch = indices[first : first + together]
             scores = score(model, [documents[index] for index in batch])
             for row, index in enumerate(batch):
                 yield index, row, Reading(scores[row])

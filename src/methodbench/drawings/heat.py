@@ -101,11 +101,14 @@ def _norm(values: Sequence[float], unit: Unit) -> Normalize:
 
 
 def _cell(axes: Any, column: int, row: int, estimate: Estimate, unit: Unit, norm: Normalize) -> None:
-    """One number on its shade, its half-width in small print below."""
+    """One number on its shade, its half-width in small print below; not where every sample says 0 or every one 1."""
     shade, ink = svg.shade(float(norm(estimate.value * (100 if unit == "share" else 1))))
     axes.add_patch(Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, facecolor=shade, edgecolor="none"))
     value, reach = _printed(estimate, unit)
     centred = {"textcoords": "offset points", "ha": "center", "color": ink}
+    if unit == "share" and estimate.value in (0.0, 1.0):
+        axes.annotate(value, (column, row), (0, 0), va="center", fontsize=8.5, **centred)
+        return
     axes.annotate(value, (column, row), (0, 0.5), va="bottom", fontsize=8.5, **centred)
     axes.annotate(f"±{reach}", (column, row), (0, -1.5), va="top", fontsize=6.8, **centred)
 
