@@ -48,8 +48,12 @@ class Workflow:
         os._exit(2)
 
     def everything(self) -> list[str]:
-        """The targets of `all`: the list of reports, which wants every report."""
-        return [f"reports/{self.graph.scale}/index.md"]
+        """The targets of `all`: the list of reports, which wants every report, and what the reports are made of.
+
+        The latter because reports may come with a clone: Snakemake makes nothing that only leads to a file that is there.
+        """
+        made = [f"results/{self.graph.scale}/{study.study.study}/tracked.json" for study in self.studies]
+        return [f"reports/{self.graph.scale}/index.md", *made]
 
     def reports(self, wildcards: Any = None) -> list[str]:
         return [f"reports/{self.graph.scale}/{study.study.study}.md" for study in self.studies]

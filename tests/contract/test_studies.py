@@ -38,14 +38,26 @@ def test_every_checkpoint_is_read_or_scored(scale: str) -> None:
     assert made <= scored | read
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_snakemake_plans_a_scale(scale: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+def check_all_is_planned(scale: str, folder: Path) -> None:
+    """A dry run in `folder` would write every report of the scale, and the list of them."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--config", f"scale={scale}", "--cores", "1", "--dry-run", "--quiet", "host"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     planned = done.stdout + done.stderr
-    for study in Graph(ROOT, scale).study_names():
-        assert f"reports/{scale}/{study}.md" in planned
-    assert f"reports/{scale}/index.md" in planned
+    for name in (*Graph(ROOT, scale).study_names(), "index"):
+        assert f"output: reports/{scale}/{name}.md" in planned
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_snakemake_plans_a_scale(scale: str, tmp_path: Path) -> None:
+    check_all_is_planned(scale, tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.name != ".snakemake"] == []
+
+
+def test_reports_that_came_with_a_clone_are_made_anew(tmp_path: Path) -> None:
+    """The mini reports are committed: a clone has them, and nothing of what they are made of."""
+    (tmp_path / "reports" / "mini").mkdir(parents=True)
+    for name in (*Graph(ROOT, "mini").study_names(), "index"):
+        (tmp_path / "reports" / "mini" / f"{name}.md").write_text("made elsewhere")
+    check_all_is_planned("mini", tmp_path)
