@@ -1,6 +1,6 @@
 """What LongMamba's filter costs: a prefill with it against one without, on the same scan.
 
-    python tests/perf/longmamba_prefill.py [--tokens 8192] [--rounds 9]
+    python -m tests.perf.longmamba_prefill [--tokens 8192] [--rounds 9]
 
 Random models of two shapes an architecture, calibrated on random tokens. The arms alternate, and the ratio is the
 median over rounds of the two processor times of a round. The filter's counting of what it keeps, which the reports
