@@ -154,8 +154,7 @@ class Filter:
             counts = torch.full_like(part[:, 0], self.tables.train_len, dtype=torch.int64)
             share = filtering.by_rank(part, counts, real)
         elif config.mode == "all_topk":
-            every = torch.ones(len(chosen), dtype=torch.bool, device=delta.device)
-            share = filtering.by_norm(part, self.tables.train_len, every, real)
+            share = filtering.by_norm(part, self.tables.train_len, real)
         else:
             share = torch.zeros_like(part, dtype=torch.bool)
         edited = delta.clone()

@@ -55,9 +55,9 @@ def by_rank(delta: Tensor, counts: Tensor, real: Tensor) -> Tensor:
     return _back(ranks < counts[:, None], order) & real[..., None]
 
 
-def by_norm(delta: Tensor, count: int, chosen: Tensor, real: Tensor) -> Tensor:
-    """Keep the same `count` tokens in all channels: those whose Delta is longest over the `chosen` channels [C]."""
-    norms = delta.double()[..., chosen].square().sum(-1, keepdim=True)
+def by_norm(delta: Tensor, count: int, real: Tensor) -> Tensor:
+    """Keep the same `count` tokens in all channels: those whose Delta is longest over them."""
+    norms = delta.double().square().sum(-1, keepdim=True)
     counts = torch.full((len(delta), 1), count, device=delta.device)
     return by_rank(norms, counts, real).expand_as(delta)
 

@@ -95,11 +95,10 @@ def test_of_equal_step_sizes_the_earlier_tokens_stay() -> None:
 
 def test_by_norm_keeps_the_same_tokens_in_all_channels() -> None:
     delta, mask = steps(), real()
-    chosen = torch.tensor([True, False, True, False])
-    kept = by_norm(delta, 6, chosen, mask)
+    kept = by_norm(delta, 6, mask)
     assert torch.equal(kept, kept[..., :1].expand_as(kept))
     assert kept.sum(1).unique().tolist() == [6]
-    norms = delta[..., chosen].norm(dim=-1).masked_fill(~mask, -1)
+    norms = delta.norm(dim=-1).masked_fill(~mask, -1)
     assert torch.equal(kept[..., 0].nonzero()[:, 1].view(B, 6), norms.topk(6).indices.sort().values)
 
 
@@ -115,14 +114,14 @@ def test_rescaling_brings_the_sum_to_the_budget() -> None:
 @pytest.mark.parametrize("rule", ["budget", "rank", "norm", "rescale"])
 def test_padding_changes_nothing(rule: str) -> None:
     delta, mask = steps(), real()
-    budgets, every = torch.full((C,), 2.0, dtype=torch.float64), torch.ones(C, dtype=torch.bool)
+    budgets = torch.full((C,), 2.0, dtype=torch.float64)
 
     def kept(part: Tensor, valid: Tensor) -> Tensor:
         if rule == "budget":
             return within_budget(part, budgets, valid)
         if rule == "rank":
             return by_rank(part, torch.full((len(part), C), 5), valid)
-        return by_norm(part, 5, every, valid) if rule == "norm" else rescale(part, budgets, valid)
+        return by_norm(part, 5, valid) if rule == "norm" else rescale(part, budgets, valid)
 
     together = kept(delta, mask)
     for row in range(B):
