@@ -7,13 +7,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from methodbench.claims import VERDICTS, Control, Judgement, decide, judge
 from methodbench.compare import Comparison
+from methodbench.errors import UserError
+from methodbench.report import render, render_index
 from methodbench.results import Results
 from methodbench.stats import Estimate
 from methodbench.study import Claim
+from methodbench.verify import verify
+from tests.drawings.long_study import write_measures
 from tests.results_factory import Planted, study_of, write_results
 
 TASK = "math/test"
@@ -157,3 +162,90 @@ def test_a_control_explains_only_if_it_is_unbeaten_and_reaches_half(reaches: flo
     assert found == verdict and "note on c" in why
     lost = dataclasses.replace(control, against=Comparison("a", "c", METRIC, reason="gone"))
     assert decide(claim, main, 0.0, (lost,), 2)[0] == "not comparable"
+
+
+RANKS: list[dict[str, Any]] = [
+    {"id": "falls", "checkpoint": "many", "rank": ["importance", "change"], "direction": "less"},
+    {"id": "again", "checkpoint": "many", "rank": ["importance", "change"], "direction": "less"},
+    {"id": "wrong", "checkpoint": "many", "rank": ["importance", "change"]},
+    {"id": "small", "checkpoint": "many", "rank": ["importance", "change"], "direction": "less", "at_least": 0.95},
+    {"id": "few", "checkpoint": "few", "rank": ["importance", "change"], "direction": "less"},
+    {"id": "none", "checkpoint": "many", "rank": ["importance", "noise"], "direction": "less"},
+    {"id": "flat", "checkpoint": "many", "rank": ["importance", "flat"], "direction": "less"},
+    {"id": "nan", "checkpoint": "many", "rank": ["importance", "broken"], "direction": "less"},
+    {"id": "absent", "checkpoint": "base", "rank": ["importance", "change"], "direction": "less"},
+    {"id": "uneven", "checkpoint": "uneven", "rank": ["importance", "change"], "direction": "less"},
+]
+HEAD = ("importance", "change", "noise", "flat", "broken")
+
+
+def ranked(root: Path, claims: list[dict[str, Any]] = RANKS, scale: str = "mini") -> Results:
+    """Checkpoints of 24 and of 6 rows; in the first, change falls as importance rises, but not without exception."""
+    places = ("many", "few", "uneven")
+    study = study_of(
+        study_values(
+            checkpoints={name: {"method": "pretrain"} for name in ("base", *places)},
+            claims=[{"says": "ranks", **claim} for claim in claims],
+            seeds=[0, 1],
+        )
+    )
+    rng = np.random.default_rng(31)
+    noise = rng.permutation(24)
+    for seed in study.seeds:
+        for name, rows in zip(places, (24, 6, 6 + seed), strict=True):
+            change = [-row + rng.normal(0, 4 if name == "many" else 6) for row in range(rows)]
+            cells = [(row, change[row], noise[row], 1, "nan" if row == 3 else row) for row in range(rows)]
+            write_measures(root / f"results/{scale}/demo/seed{seed}/checkpoints/{name}", cells, HEAD)
+    return Results.load(root, scale, study)
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict", "said"),
+    [
+        ("falls", "holds", "rho −0.8"),
+        ("wrong", "does not hold", "goes the other way"),
+        ("small", "direction only", "smaller than the 0.95 that count"),
+        ("few", "underpowered", "0.30 would count"),
+        ("none", "underpowered", "or more would be found reliably"),
+        ("flat", "not comparable", "importance and flat of `many`: one of them is constant"),
+        ("nan", "not comparable", "holds a value that is no finite number"),
+        ("absent", "not comparable", "the folder of `base` holds no measures.csv"),
+        ("uneven", "not comparable", "another number of rows for another seed"),
+    ],
+)
+def test_rank_correlations_are_judged(ranks: dict[str, Judgement], claim: str, verdict: str, said: str) -> None:
+    assert ranks[claim].verdict == verdict
+    assert said.casefold() in ranks[claim].why.casefold() and "−0.00" not in ranks[claim].why
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judgement]:
+    return {one.claim.id: one for one in judge(ranked(tmp_path_factory.mktemp("ranks")))}
+
+
+def test_rank_correlations_join_the_correction_once(ranks: dict[str, Judgement]) -> None:
+    assert "correction for 3 comparisons" in ranks["falls"].why  # many twice, few; one pair asked for four times
+    assert ranks["falls"].comparison is ranks["again"].comparison
+    assert ranks["falls"].p == pytest.approx(3 / 20_001)
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    wrong = [{"id": "R", "checkpoint": "many", "rank": ["importance", "chang"]}]
+    with pytest.raises(UserError, match=r"claims\.R\.rank: unknown column 'chang' of .*did you mean 'change'"):
+        judge(ranked(tmp_path, wrong))
+
+
+def test_the_report_tells_of_ranks(tmp_path: Path) -> None:
+    mixed = [*RANKS, {"id": "arms", "left": "method", "right": "baseline", "metric": METRIC}]
+    results = ranked(tmp_path, mixed)
+    text = render(tmp_path, "mini", results.study).read_text()
+    line = next(line for line in text.splitlines() if line.startswith("| **falls**"))
+    assert "Rank correlation (Spearman's rho) of `importance` and `change` in the measures of `many`. Rho −0.8" in line
+    assert "| rho −0.8" in line and "**rho**: Spearman's rank correlation" in text
+    assert "**holds**: falls and again;" in text
+    assert "demo falls" in render_index(tmp_path, "mini", [results.study]).read_text()
+    assert all("the study asks for this score" in sentence for sentence in verify(tmp_path, "mini", results.study))
+
+
+def test_smoke_makes_no_claims_of_ranks(tmp_path: Path) -> None:
+    assert {one.verdict for one in judge(ranked(tmp_path, scale="smoke"))} == {"not comparable"}

@@ -26,6 +26,16 @@ runtimes:
 evaluate:
   main: {checkpoints: [base], runtimes: [plain, "swir_w{w_el}", picked], benchmarks: [math/test]}
 """
+# Both checkpoints on two tasks, one of them by different runtimes.
+MORE = (
+    GOOD.rstrip().replace(
+        "evaluate:",
+        """evaluate:
+  two: {checkpoints: [copied], runtimes: [plain], benchmarks: [math/test, math/validation]}
+  val: {checkpoints: [base], runtimes: [plain], benchmarks: [math/validation]}""",
+    )
+    + "\n"
+)
 Project = Callable[..., Path]
 
 
@@ -117,12 +127,73 @@ def test_claims_curves_and_figures_must_name_what_is_scored(project: Project) ->
         ("kind: histogram, x: decay, checkpoints: [bse]", r"f\.checkpoints: unknown checkpoint 'bse'.*mean 'base'"),
         ("kind: histogram, checkpoints: [base]", "missing key 'x'"),
         ("kind: histogram, x: decay, checkpoints: [base], clip: [0, -4]", "'clip': given .0.0, -4.0., must be"),
+        ("kind: layers, checkpoints: [base]", "missing key 'x': a figure of kind 'layers' needs it"),
+        ("kind: layers, x: layer, checkpoints: [copid]", r"f\.checkpoints: unknown checkpoint 'copid'"),
+        ("kind: measures, y: [kept]", "missing key 'curves'"),
+        ("kind: measures, y: [kept], curves: [way]", r"curve 'way' holds 'plain', which names no checkpoint; allowed"),
+        ("kind: measures, y: [kept], curves: [made], ticks: [a]", r"given 1, must be as many as the arms .*\(2\)"),
+        ("kind: measures, y: [], curves: [made]", r"key 'figures\.0\.y'"),
+        ("kind: profile, task: math/test, y: [a]", "missing key 'arms'"),
+        ("kind: profile, task: math/test, arms: [plain], y: [a], ticks: ['1', '2']", r"as many as 'y' \(1\)"),
+        ("kind: plane, tasks: [math/test], curves: [way]", "given math/test and exact_match; a figure of kind 'plane'"),
+        ("kind: plane, tasks: [math/test, math/test], curves: [way]", "has two different tasks"),
+        ("kind: plane, tasks: [math/test, math/validation]", "missing key 'curves' or 'arms'"),
+        (
+            "kind: plane, tasks: [math/test, math/validation], curves: [way], origin: pln",
+            r"f\.origin: unknown arm 'pln'",
+        ),
+        ("kind: plane, tasks: [math/test, math/validation], arms: [swir_w4]", "no arm 'swir_w4' is scored on math/val"),
+        ("kind: curve, task: math/test, curves: [made]", "'base' may mean base@plain or .*; name one of them"),
         ("kind: histgram, x: decay, checkpoints: [base]", "given 'histgram'"),
     ],
 )
 def test_a_figure_says_what_its_kind_needs(project: Project, figure: str, said: str) -> None:
+    curves = "curves: {made: {arms: [base, copied]}, way: {arms: [plain, swir_w4]}}\n"
     with pytest.raises(UserError, match=said):
-        read(project(toy=f"{GOOD}figures: [{{id: f, title: t, {figure}}}]\n"))
+        read(project(toy=f"{MORE}{curves}figures: [{{id: f, title: t, {figure}}}]\n"))
+
+
+def test_an_arm_of_a_plane_is_the_same_on_both_tasks(project: Project) -> None:
+    job = "evaluate:\n  two: {checkpoints: [copied], runtimes: [plain], benchmarks: [math/validation]}"
+    figure = "figures: [{id: f, title: t, kind: plane, tasks: [math/test, math/validation], arms: [plain]}]\n"
+    with pytest.raises(UserError, match="'plain' means base@plain on math/test, but copied@plain on math/validation"):
+        read(project(toy=GOOD.replace("evaluate:", job) + figure))
+
+
+def test_new_kinds_of_figure_and_claim_are_read(project: Project) -> None:
+    more = """
+curves: {made: {arms: [base, copied@plain]}, way: {arms: [base@plain, copied@plain]}}
+figures:
+  - {id: a, kind: plane, title: t, tasks: [math/test, math/validation], curves: [way], origin: base@plain}
+  - {id: b, kind: measures, title: t, curves: [made], y: [kept], ticks: [start, end]}
+  - {id: c, kind: layers, title: t, checkpoints: [copied], x: layer, y: [importance, change]}
+  - {id: d, kind: profile, title: t, task: math/test, arms: [base@plain], y: [a, b], ticks: ["1", "2"]}
+claims: [{id: C, says: x, checkpoint: copied, rank: [importance, change], direction: less}]
+"""
+    study = read(project(toy=MORE + more)).study("toy").study
+    assert [figure.kind for figure in study.figures] == ["plane", "measures", "layers", "profile"]
+    assert study.claims[0].rank == ("importance", "change")
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (
+            "left: plain, right: picked",
+            r"claims\.C: missing key 'metric': a claim needs left, right and metric, or else",
+        ),
+        ("checkpoint: base", r"claims\.C: missing key 'rank': .*checkpoint and rank"),
+        ("rank: [a, b]", r"claims\.C: missing key 'checkpoint'"),
+        ("", r"claims\.C: missing key 'left'"),
+        ("checkpoint: base, rank: [a, b], left: plain", r"key 'left': a claim with 'rank' takes none, given 'plain'"),
+        ("checkpoint: base, rank: [a, b], controls: [plain]", r"key 'controls': .*takes none, given \['plain'\]"),
+        ("checkpoint: bse, rank: [a, b]", r"claims\.C\.checkpoint: unknown checkpoint 'bse'.*did you mean 'base'"),
+        ("checkpoint: base, rank: [a]", r"key 'claims\.0\.rank"),
+    ],
+)
+def test_a_claim_compares_arms_or_ranks_columns(project: Project, claim: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read(project(toy=f"{GOOD}claims: [{{id: C, says: x, {claim}}}]\n"))
 
 
 def test_a_choice_over_a_grid_has_a_candidate_for_each_combination(project: Project) -> None:

@@ -9,7 +9,18 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from methodbench.efficiency import efficiency_gain
-from methodbench.stats import Undefined, difference, estimate, holm, mcnemar, mean, ratio, ratio_difference
+from methodbench.stats import (
+    Undefined,
+    difference,
+    estimate,
+    gap,
+    holm,
+    mcnemar,
+    mean,
+    rank_correlation,
+    ratio,
+    ratio_difference,
+)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +131,90 @@ def test_what_cannot_be_computed_is_refused() -> None:
         mean(np.ones((3, 1)))
     with pytest.raises(Undefined, match="cannot be computed"):
         ratio(np.ones((1, 10)), np.zeros((1, 10)))
+
+
+@pytest.mark.parametrize(("seeds", "together", "apart"), [(1, 0.0, 0.0), (3, 0.0, 0.0), (3, 1.0, 0.0), (3, 0.3, 0.6)])
+def test_the_interval_of_a_gap_covers_the_truth(seeds: int, together: float, apart: float) -> None:
+    """Two tasks of 60 and 90 items; seeds move both alike (`together`), which the gap does not see, or one alone."""
+    rng = np.random.default_rng(21)
+    hits = []
+    for _ in range(300):
+        both = rng.normal(0, together, (seeds, 1))
+        sides = []
+        for items, gain, alone in ((60, 0.3, apart), (90, 0.1, 0.0)):
+            item = rng.normal(0, 0.5, (1, items))
+            move = both + rng.normal(0, 1, (seeds, 1)) * alone
+            left, right = (item + rng.normal(0, 0.4, (seeds, items)) for _ in range(2))
+            sides.append(([gain + move + left], [right]))
+        found = gap(sides[0], sides[1])
+        hits.append(found.low <= 0.2 <= found.high)
+    assert 0.92 <= np.mean(hits) <= 0.99
+
+
+def test_a_gap_of_ratios_and_of_one_task_without_spread() -> None:
+    rng = np.random.default_rng(22)
+    values, ones = rng.normal(0, 1, (3, 50)), np.ones((3, 50))
+    plain, ratios = gap(([values], [ones]), ([ones], [ones])), gap(([values, ones], [ones, ones]), ([ones], [ones]))
+    assert plain.value == pytest.approx(difference(values, ones).value) == pytest.approx(ratios.value)
+    assert plain.se == pytest.approx(difference(values, ones).se, rel=0.05) and plain.n_items == 100
+
+
+def test_rank_correlation_against_scipy() -> None:
+    rng = np.random.default_rng(23)
+    x, y = rng.normal(0, 1, (3, 6)), rng.normal(0, 1, (3, 6))
+    y[0, 2] = y[0, 3]  # a tie
+    found = rank_correlation(x, y)
+    assert found.per_seed == pytest.approx([scipy_stats.spearmanr(*pair).statistic for pair in zip(x, y, strict=True)])
+    exact = scipy_stats.permutation_test(
+        (np.arange(6),),
+        lambda order: abs(np.mean([scipy_stats.spearmanr(a, b[order]).statistic for a, b in zip(x, y, strict=True)])),
+        permutation_type="pairings",
+        n_resamples=720,
+        alternative="greater",
+    )
+    assert found.p == pytest.approx(exact.pvalue) and found.se_items == pytest.approx(
+        np.sqrt(np.mean(exact.null_distribution**2) - 0), rel=1e-6
+    )
+
+
+def test_drawn_orders_agree_with_the_exact_null_of_one_seed() -> None:
+    rng = np.random.default_rng(24)
+    x, y = rng.normal(0, 1, (1, 24)), rng.normal(0, 1, (1, 24))
+    found = rank_correlation(x, y)
+    assert found.p == pytest.approx(scipy_stats.spearmanr(x[0], y[0]).pvalue, rel=0.15)
+    assert found.se_items == pytest.approx(1 / np.sqrt(23), rel=0.02) and found.se_seeds is None
+    assert found == rank_correlation(x.copy(), y.copy())
+
+
+def test_one_pattern_of_rows_in_all_seeds_is_no_evidence_of_its_own() -> None:
+    """Where every seed repeats the rows' two unrelated patterns, false alarms stay at 5 % all the same."""
+    rng = np.random.default_rng(25)
+    alarms, low = [], []
+    for _ in range(200):
+        x, y = (rng.normal(0, 1, (1, 6)) + 0.2 * rng.normal(0, 1, (3, 6)) for _ in range(2))
+        found = rank_correlation(x, y)
+        alarms.append(found.p < 0.05)
+        low.append(found.low <= 0 <= found.high)
+    assert np.mean(alarms) <= 0.09 and np.mean(low) >= 0.91
+
+
+def test_few_rows_find_nothing_reliably_and_many_do() -> None:
+    rng = np.random.default_rng(26)
+    few, many = (rank_correlation(*rng.normal(0, 1, (2, 1, rows))) for rows in (5, 60))
+    assert few.minimum_detectable == 1 and many.minimum_detectable == pytest.approx(2.8 / np.sqrt(59), rel=0.02)
+    x = rng.normal(0, 1, (12, 1, 60))
+    found = [rank_correlation(row, 0.4 * row + rng.normal(0, 1, (1, 60))).p < 0.05 for row in x]  # rho of 0.36
+    assert 0.6 < np.mean(found) < 1
+    row = np.arange(6.0)[None]
+    assert rank_correlation(row, -row).value == pytest.approx(-1) and rank_correlation(row, -row).low == -1
+
+
+def test_ranks_that_say_nothing_are_refused() -> None:
+    row = np.arange(6.0)[None]
+    with pytest.raises(Undefined, match="one of them is constant"):
+        rank_correlation(row, np.ones((1, 6)))
+    with pytest.raises(Undefined, match="fewer than 5 rows"):
+        rank_correlation(row[:, :4], row[:, :4])
 
 
 def test_mcnemar_against_statsmodels() -> None:

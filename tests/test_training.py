@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-from methodbench.training import WeightedTrainer, weighted_loss
+from methodbench.training import AlikeInLength, WeightedTrainer, weighted_loss
 from tests import pico
 
 IGNORED = -100
@@ -73,3 +73,18 @@ def test_weights_of_1_and_0_are_what_labels_are_without_weights(kind: str, tmp_p
     assert outputs.logits.shape == (2, 7, pico.VOCABULARY)
     weights[0, 3] = 50.0
     assert not torch.allclose(kinds.compute_loss(model, {**given, "weights": weights}), loss)
+
+
+def test_batches_hold_rows_of_like_length_and_come_in_any_order() -> None:
+    lengths = [5 + row % 40 for row in range(2_000)]
+    sampler = AlikeInLength(lengths, 32, seed=3)
+    order = list(sampler)
+    assert sorted(order) == list(range(2_000)) and len(sampler) == 2_000
+    batches = [[lengths[row] for row in order[begin : begin + 32]] for begin in range(0, 2_000, 32)]
+    assert all(max(batch) - min(batch) <= 3 for batch in batches[:40])
+    means = [sum(batch) / len(batch) for batch in batches[:40]]
+    falls = sum(later < earlier for earlier, later in zip(means, means[1:], strict=False))
+    assert 8 < falls < 31, "batches are sorted by length"
+    assert list(AlikeInLength(lengths, 32, seed=3)) == order != list(AlikeInLength(lengths, 32, seed=4))
+    sampler.set_epoch(1)
+    assert list(sampler) != order

@@ -13,8 +13,8 @@ Rules, for the effect in the claimed direction:
 
 *Significant*: Holm-adjusted p < 0.05 over every comparison that the report prints: the claims and, for each of their
 controls, `left` against the control. *An effect that counts*: `at_least`; where a claim gives none, 1 point of a
-share, 5 % of an efficiency gain, 5 % of the right side's mean of anything else. *Strong enough*: the effect that the
-test finds with power 0.8 is no larger than that.
+share, 5 % of an efficiency gain, 0.3 of a rank correlation, 5 % of the right side's mean of anything else. *Strong
+enough*: the effect that the test finds with power 0.8 is no larger than that.
 
 Why both conditions on a control. Not beating it is not enough: a control measured on few items is beaten by nobody
 and would explain everything. Half of the effect is not enough: a strong control that is still clearly beaten leaves
@@ -27,12 +27,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from methodbench.compare import EFFICIENCY, Comparison, compare
+from methodbench.compare import EFFICIENCY, Comparison, compare, correlate
 from methodbench.results import Results
 from methodbench.stats import holm
 from methodbench.study import Claim
 from methodbench.wording import amount, change, count, effect, percent, probability
 
+Key = tuple[str, str, str]  # left, right, metric; of a rank correlation its checkpoint, "" and columns
 Verdict = Literal[
     "holds", "holds, but a control explains it", "direction only", "does not hold", "underpowered", "not comparable"
 ]
@@ -77,37 +78,31 @@ def judge(results: Results) -> list[Judgement]:
     """
     claims = results.study.claims
     if results.scale == "smoke":
-        nothing = [Comparison(claim.left, claim.right, claim.metric, reason=NO_CLAIMS) for claim in claims]
+        nothing = [Comparison(*_key(claim), reason=NO_CLAIMS) for claim in claims]
         return [
             Judgement(claim, "not comparable", empty, 1.0, (), _sentence(NO_CLAIMS))
             for claim, empty in zip(claims, nothing, strict=True)
         ]
-    made: dict[tuple[str, str, str], Comparison] = {}
+    made: dict[Key, Comparison] = {}
+    for claim in claims:
+        if claim.rank and _key(claim) not in made:
+            where = f"study {results.study.study}: claims.{claim.id}.rank"
+            made[_key(claim)] = correlate(results, claim.checkpoint, claim.rank, where)
 
-    def get(left: str, right: str, metric: str) -> Comparison:
-        key = (left, right, metric)
+    def get(key: Key) -> Comparison:
         if key not in made:
             made[key] = compare(results, *key)
         return made[key]
 
-    printed = dict.fromkeys(
-        (claim.left, other, claim.metric) for claim in claims for other in (claim.right, *claim.controls)
-    )
-    tested = [key for key in printed if get(*key).effect is not None]
-    adjusted = dict(zip(tested, holm([_p(get(*key)) for key in tested]), strict=True))
+    printed = dict.fromkeys(key for claim in claims for key in (_key(claim), *_against(claim)))
+    tested = [key for key in printed if get(key).effect is not None]
+    adjusted = dict(zip(tested, holm([_p(get(key)) for key in tested]), strict=True))
     judgements = []
     for claim in claims:
-        main = get(claim.left, claim.right, claim.metric)
-        p = adjusted.get((claim.left, claim.right, claim.metric), 1.0)
+        main, p = get(_key(claim)), adjusted.get(_key(claim), 1.0)
         controls = tuple(
-            _control(
-                claim,
-                main,
-                get(claim.left, name, claim.metric),
-                get(name, claim.right, claim.metric),
-                adjusted.get((claim.left, name, claim.metric), 1.0),
-            )
-            for name in claim.controls
+            _control(claim, main, get(key), get((name, claim.right, claim.metric)), adjusted.get(key, 1.0))
+            for name, key in zip(claim.controls, _against(claim), strict=True)
         )
         verdict, why = decide(claim, main, p, controls, len(tested))
         judgements.append(Judgement(claim, verdict, main, p, controls, _sentence(why)))
@@ -138,7 +133,7 @@ def decide(
         reach = f"at best {change(sign * best, unit)}" if best > 0 else "nothing in the claimed direction"
         return "does not hold", f"{seen}: {reach}, where {enough} would count ({tested})"
     reliable = amount(found.minimum_detectable, unit)
-    if found.minimum_detectable > counts and found.low * found.high > 0:
+    if found.minimum_detectable > counts and found.p < LEVEL:
         return "underpowered", (
             f"{seen} would be significant on its own, but not among so many comparisons ({tested}); "
             "more seeds or items would tell"
@@ -158,7 +153,7 @@ def smallest_effect(claim: Claim, comparison: Comparison) -> float:
     """The smallest effect that counts, in the metric's unit."""
     if claim.at_least > 0:
         return claim.at_least
-    return {"share": 0.01, "gain": 0.05, "number": 0.05 * abs(comparison.base)}[comparison.unit]
+    return {"share": 0.01, "gain": 0.05, "rho": 0.3, "number": 0.05 * abs(comparison.base)}[comparison.unit]
 
 
 def _with_controls(head: str, controls: tuple[Control, ...]) -> tuple[Verdict, str]:
@@ -191,6 +186,14 @@ def _control(claim: Claim, main: Comparison, against: Comparison, alone: Compari
     )
     note = f"the control `{name}` alone {reached} and `{claim.left}` {outcome} {margin}"
     return Control(name, against, alone, p, beaten, reaches, not beaten and reaches >= EXPLAINS, note)
+
+
+def _key(claim: Claim) -> Key:
+    return (claim.checkpoint, "", ":".join(claim.rank)) if claim.rank else (claim.left, claim.right, claim.metric)
+
+
+def _against(claim: Claim) -> list[Key]:
+    return [(claim.left, name, claim.metric) for name in claim.controls]
 
 
 def _p(comparison: Comparison) -> float:

@@ -14,6 +14,8 @@ from typing import TextIO
 from methodbench.errors import UserError
 from methodbench.graph import SCALES, Graph
 from methodbench.joblog import Log
+from methodbench.merging.command import add_arguments
+from methodbench.merging.command import run as merge
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="write nothing, fail if something would change"
     )
     verb("list", run_list, "list methods, benchmarks and studies")
+    merging = verbs.add_parser("merge", help="merge model folders, the base last")
+    merging.set_defaults(run=merge)
+    add_arguments(merging)
     return parser
 
 

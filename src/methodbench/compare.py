@@ -1,7 +1,8 @@
 """One comparison of two arms (or two curves of arms) on one metric: the effect with its interval, or why there is none.
 
 The metric is "dataset/task/field", "dataset/task/above:below" (a ratio of sums), or "dataset/task/efficiency", where
-both sides are curves and the effect is the efficiency gain E[ΔE] of `efficiency`.
+both sides are curves and the effect is the efficiency gain E[ΔE] of `efficiency`. `correlate` is the other kind of
+effect: how two columns of a checkpoint's measures.csv go together.
 """
 
 from __future__ import annotations
@@ -12,8 +13,20 @@ import numpy as np
 
 from methodbench.arms import Arm, curve_arms, resolve_one
 from methodbench.efficiency import efficiency_gain
+from methodbench.measures import NAME, checkpoint_measures
 from methodbench.results import Floats, Missing, Results, field_parts
-from methodbench.stats import Estimate, Undefined, difference, estimate, mcnemar, mean, ratio, ratio_difference
+from methodbench.stats import (
+    Estimate,
+    Undefined,
+    difference,
+    estimate,
+    gap,
+    mcnemar,
+    mean,
+    rank_correlation,
+    ratio,
+    ratio_difference,
+)
 from methodbench.wording import Unit
 
 EFFICIENCY = "efficiency"
@@ -21,7 +34,7 @@ EFFICIENCY = "efficiency"
 
 @dataclass(frozen=True)
 class Comparison:
-    """left - right, paired by seed and item. Without an effect, `reason` says why."""
+    """left - right, paired by seed and item, or a rank correlation. Without an effect, `reason` says why."""
 
     left: str
     right: str
@@ -52,6 +65,57 @@ def compare(results: Results, left: str, right: str, metric: str) -> Comparison:
         return _difference(results, left, right, metric, sides[0][0], sides[1][0])
     except (Missing, Undefined) as reason:
         return Comparison(left, right, metric, reason=str(reason))
+
+
+def compare_gap(results: Results, left: str, right: str, metrics: tuple[str, str]) -> Comparison:
+    """What `left` gains over `right` on the first metric, less what it gains on the second, of another task.
+
+    Raises:
+        UserError: as `compare`.
+    """
+    gains = [compare(results, left, right, metric) for metric in metrics]
+    name = " − ".join(metrics)
+    for gain in gains:
+        if gain.effect is None:
+            return Comparison(left, right, name, reason=gain.reason)
+    sides = []
+    seeds = []
+    for metric in metrics:
+        task, _, field = metric.rpartition("/")
+        arms = [resolve_one(results.study, word, task) for word in (left, right)]
+        first, second = results.aligned(arms, task, field_parts(field))
+        sides.append((first, second))
+        seeds.append(set(results.seeds(arms[0], task)) & set(results.seeds(arms[1], task)))
+    if seeds[0] != seeds[1]:
+        return Comparison(left, right, name, reason="the two tasks were scored with different seeds")
+    unit: Unit = "share" if {gain.unit for gain in gains} == {"share"} else "number"
+    return Comparison(left, right, name, gap(*sides), unit)
+
+
+def correlate(results: Results, checkpoint: str, columns: tuple[str, str], where: str) -> Comparison:
+    """Spearman's rho of two columns over the rows of a checkpoint's measures.csv, one file a seed.
+
+    `left` and `metric` of what comes back are the checkpoint and the columns; there is no right side.
+
+    Raises:
+        UserError: there is no such column, or it holds something else than numbers; `where` names the key that asks.
+    """
+    metric = ":".join(columns)
+    files = checkpoint_measures(results, checkpoint)
+    pairs = [[np.array(file.numbers(column, where), dtype=np.float64) for column in columns] for file in files]
+    try:
+        if not pairs:
+            raise Missing(f"the folder of `{checkpoint}` holds no {NAME}")
+        if len({len(x) for x, _ in pairs}) > 1:
+            raise Missing(f"the {NAME} of `{checkpoint}` has another number of rows for another seed")
+        if not np.isfinite(pairs).all():
+            raise Missing(f"{columns[0]} or {columns[1]} of `{checkpoint}` holds a value that is no finite number")
+        x, y = np.array(pairs).swapaxes(0, 1)
+        return Comparison(checkpoint, "", metric, rank_correlation(x, y), "rho")
+    except Undefined as reason:
+        return Comparison(checkpoint, "", metric, reason=f"{columns[0]} and {columns[1]} of `{checkpoint}`: {reason}")
+    except Missing as reason:
+        return Comparison(checkpoint, "", metric, reason=str(reason))
 
 
 def measure(results: Results, arm: Arm, task: str, name: str, kind: str | None = None) -> tuple[Estimate, Unit]:

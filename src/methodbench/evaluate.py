@@ -133,7 +133,7 @@ class Bench:
             )
             (name,) = results["samples"]
             logged = sorted(results["samples"][name], key=lambda sample: sample["doc_id"])
-            samples = [sample_line(s, runtime.generations.get((name, s["doc_id"], 0), {}), task) for s in logged]
+            samples = [sample_line(s, of_all_tries(runtime.generations, name, s["doc_id"]), task) for s in logged]
             wall = time.monotonic() - started
             sha256 = write_samples(samples_path(path), samples)
             Score(
@@ -236,6 +236,7 @@ def load_task(yaml: Path, data: Path, max_gen_toks: int | None = None) -> Any:
 def sample_line(sample: Mapping[str, Any], generation: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """One flat line of the samples file (see `score.py`) from lm-eval's record and the runtime's own."""
     answer = sample["filtered_resps"][0] if sample["filtered_resps"] else ""
+    answer = answer[0] if isinstance(answer, list) and answer else answer  # of several tries the first is shown
     answer = answer if isinstance(answer, str) else str(answer)
     return {
         "id": sample["doc_id"],
@@ -249,6 +250,18 @@ def sample_line(sample: Mapping[str, Any], generation: Mapping[str, Any], task: 
         **{metric.name: float(sample[metric.name]) for metric in task.metrics},
         "unparsable": int(not sample.get("answered", 1)),
     }
+
+
+def of_all_tries(known: Mapping[tuple[str, int, int], dict[str, Any]], task: str, item: int) -> dict[str, Any]:
+    """The runtime's record of an item; where it was tried several times, tokens summed and health flags averaged."""
+    tries: list[dict[str, Any]] = []
+    while (task, item, len(tries)) in known:
+        tries.append(known[task, item, len(tries)])
+    if len(tries) < 2:
+        return tries[0] if tries else {}
+    tokens = {key: sum(one[key] for one in tries) for key in ("tokens", "latent", "forced")}
+    flags = {key: sum(one[key] for one in tries) / len(tries) for key in HEALTH if key in tries[0]}
+    return tries[0] | tokens | flags
 
 
 def best_of(scores: Sequence[float], direction: Literal["greater", "less"]) -> int:

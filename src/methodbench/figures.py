@@ -16,6 +16,9 @@ from methodbench.drawings.curve import draw_curve
 from methodbench.drawings.heat import draw_heat
 from methodbench.drawings.histogram import draw_histogram
 from methodbench.drawings.lengths import draw_lengths
+from methodbench.drawings.measured import draw_layers, draw_measures
+from methodbench.drawings.plane import draw_plane, tell_plane
+from methodbench.drawings.profile import draw_profile
 from methodbench.drawings.sweep import draw_sweep
 from methodbench.results import Results
 from methodbench.study import Figure
@@ -26,10 +29,15 @@ KINDS: dict[str, Callable[[Results, Figure, list[str]], Any]] = {
     "sweep": draw_sweep,
     "bars": draw_bars,
     "stack": draw_stack,
+    "profile": draw_profile,
     "lengths": draw_lengths,
     "heat": draw_heat,
+    "plane": draw_plane,
     "histogram": draw_histogram,
+    "measures": draw_measures,
+    "layers": draw_layers,
 }
+TABLES: dict[str, Callable[[Results, Figure], str]] = {"plane": tell_plane}  # Markdown that stands below a drawing
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Drawn:
 
     path: Path | None
     notes: tuple[str, ...]  # what was left out, and why
+    table: str = ""  # its numbers in Markdown, where they say more than the drawing
 
 
 def draw(results: Results, figure: Figure, folder: Path) -> Drawn:
@@ -52,4 +61,4 @@ def draw(results: Results, figure: Figure, folder: Path) -> Drawn:
     if made is None:
         return Drawn(None, (*notes, "there is nothing to draw yet"))
     svg.save(made, figure.title, path)
-    return Drawn(path, tuple(notes))
+    return Drawn(path, tuple(notes), TABLES[figure.kind](results, figure) if figure.kind in TABLES else "")

@@ -1,7 +1,7 @@
 """What a transform measured while it made a checkpoint: ``measures.csv`` in the checkpoint's folder.
 
-The file is tidy: a header, then one row an observation, e.g. ``layer,channel,log10_decay``. It is optional, and nothing
-but figures reads it.
+The file is tidy: a header, then one row an observation, e.g. ``layer,channel,log10_decay``. It is optional; only
+figures and claims of a rank correlation read it.
 """
 
 from __future__ import annotations

@@ -55,6 +55,11 @@ reference curve.
 limits; answers that were cut off at a limit or a budget are not judged by these).
 """.strip()
 
+RANKED = """
+- **rho**: Spearman's rank correlation of two columns of a checkpoint's `measures.csv` over its rows, such as its \
+layers, averaged over seeds. Its p-value comes from permuting one column, alike in all seeds: seeds that repeat one \
+pattern count as one. The interval covers rows and seeds."""
+
 
 def render(root: Path, scale: str, study: Study, context: ReportContext | None = None) -> Path:
     """Write one study's report below `root`/reports and return its path.
@@ -154,7 +159,8 @@ def _summary(results: Results, judgements: Sequence[Judgement]) -> str:
 def _claims(judgements: Sequence[Judgement], study: Study) -> list[str]:
     if not judgements:
         return ["This study makes no claims."]
-    return [verdict_table(judgements, study), folded("How to read this", HOW_TO_READ)]
+    ranked = any(judgement.claim.rank for judgement in judgements)
+    return [verdict_table(judgements, study), folded("How to read this", HOW_TO_READ + (RANKED if ranked else ""))]
 
 
 def _run(results: Results, context: ReportContext) -> str:
@@ -234,7 +240,8 @@ def _figures(results: Results, folder: Path) -> list[str]:
             blocks.append(f"*{plain(figure.title)}*: {caption}")
             continue
         place = drawn.path.relative_to(folder).as_posix()
-        blocks.append(f"![{plain(figure.title)}]({place})" + (f"\n\n{caption}" if caption else ""))
+        shown = f"![{plain(figure.title)}]({place})"
+        blocks.append("\n\n".join(part for part in (shown, caption, drawn.table) if part))
     return blocks
 
 

@@ -30,12 +30,13 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs, resolve_max_length
 
 from methodbench.checkpoint import Checkpoint
+from methodbench.completion import end_ids
 from methodbench.decoding import Generation, Request, decode
 from methodbench.documents import Document, Reading, encode, read
 from methodbench.errors import UserError, nearest
 from methodbench.journal import Journal
 from methodbench.policy import Ordinary, Policy
-from methodbench.sampling import Sampling
+from methodbench.sampling import Sampling, stable_seed
 from methodbench.stopping import Thinking, UntilStop, cut, single_token
 
 GEN_KWARGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p", "min_p", "seed"}
@@ -190,9 +191,7 @@ class GenerationLM(HFLM):
     @property
     def eos_ids(self) -> set[int]:
         """Ids that end a row: the tokenizer's and those of the model's generation settings."""
-        listed = getattr(self.model.generation_config, "eos_token_id", None)
-        ids = {self.tokenizer.eos_token_id, *(listed if isinstance(listed, list) else [listed])}
-        return {token for token in ids if token is not None}
+        return end_ids(self.model, self.tokenizer)
 
     def _decode(
         self,
@@ -323,9 +322,3 @@ class _Progress:
         if self.speak is not None and now - self.spoken >= 1:
             self.spoken = now
             self.speak(self.done, self.total, self.tokens / (now - self.started))
-
-
-def stable_seed(*parts: object) -> int:
-    """A 63-bit seed of the parts, the same in every process: rows of different items never share a stream."""
-    digest = hashlib.sha256(json.dumps(parts, default=str).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1

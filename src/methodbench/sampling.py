@@ -11,6 +11,8 @@ on the row's logits and on the row's u, never on the rows beside it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import torch
@@ -99,6 +101,12 @@ def draw(p: Tensor, ids: Tensor | None, uniforms: Tensor) -> Tensor:
 def row_uniforms(seed: int, count: int) -> Tensor:
     """The first `count` uniforms of a row's own stream: [count] float64 on the CPU, the same on every device."""
     return torch.rand(count, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def stable_seed(*parts: object) -> int:
+    """A 63-bit seed of the parts, the same in every process: rows of different items never share a stream."""
+    digest = hashlib.sha256(json.dumps(parts, default=str).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

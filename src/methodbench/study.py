@@ -68,27 +68,33 @@ class EvaluateSpec:
 
 @config
 class CurveSpec:
-    """An accuracy-against-tokens curve: arms that differ in budget, ordered by their mean length when drawn."""
+    """Arms that belong together: by budget (ordered by their mean length when drawn) or one made from the other."""
 
-    arms: tuple[str, ...] = field(min_length=1)  # arm names or sweep patterns
+    arms: tuple[str, ...] = field(min_length=1)  # arm names or sweep patterns; in figures of kind measures: checkpoints
     label: str = ""
 
 
 @config
 class Claim:
-    """What the paper says, as a comparison that can fail.
+    """What the paper says, as a comparison that can fail: `left` against `right`, or a rank correlation.
 
     An arm is a runtime, a checkpoint, or "checkpoint@runtime" where one alone would be ambiguous; for the metric
     ``dataset/task/efficiency`` both sides and the controls are curves and the effect is the efficiency gain E[dE].
+
+    With `checkpoint` and `rank` instead of `left`, `right` and `metric`, the effect is Spearman's rho between two
+    columns of the file ``measures.csv`` that the checkpoint's transform left in its folder, over the file's rows; it
+    takes no controls.
     """
 
     id: str
     says: str
-    left: str
-    right: str
-    metric: str  # "dataset/task/metric"; a/b after the task means a ratio of sums, e.g. math/test/latent:tokens
+    left: str = ""
+    right: str = ""
+    metric: str = ""  # "dataset/task/metric"; a/b after the task means a ratio of sums, e.g. math/test/latent:tokens
+    checkpoint: str = ""  # rank: a name in the study's `checkpoints`
+    rank: tuple[str, str] | None = None  # two columns of measures.csv; `less` claims that one falls as the other rises
     direction: Literal["greater", "less"] = "greater"
-    at_least: float = field(0.0, ge=0)  # smallest effect that counts, in the metric's unit
+    at_least: float = field(0.0, ge=0)  # smallest effect that counts, in the metric's unit; of a rank |rho|
     source: str = ""  # table or section of the paper
     controls: tuple[str, ...] = ()  # arms that must not do as well as `left`
 
@@ -98,25 +104,36 @@ class Figure:
     """One drawing of the report.
 
     curve: metric `y` against `x` (mean per sample) along each of `curves`; sweep: `y` against the swept value of the
-    pattern in `arms`; bars: `y` for each of `arms`; stack: shares of several sample fields `y` for each of `arms`.
-    These four are drawn on one `task`.
+    pattern in `arms`; bars: `y` for each of `arms`; stack: shares of several sample fields `y` for each of `arms`;
+    profile: the fields `y` side by side, such as pass_1, pass_2 and pass_4, a line for each of `arms`.
+    These five are drawn on one `task`.
 
     lengths: `y` over `tasks`, a line for each of `arms`, a panel for each `y`; heat: mean of `y` by the samples' kind
-    (rows) and by `tasks` (columns), a panel for each of `arms`; histogram: how the column `x` of the file
-    ``measures.csv`` spreads that the transform of each of `checkpoints` left in its folder, all seeds pooled.
+    (rows) and by `tasks` (columns), a panel for each of `arms`; plane: `y` on the first of two `tasks` (to the right)
+    against `y`, or the second `y`, on the other (up): each of `curves` is a path through its arms in the order given,
+    each of `arms` a point; through the arm `origin` run dashed lines, and a table below gives every arm's gains over
+    it on both axes and the gap between them.
+
+    These three draw the file ``measures.csv`` that the transform of a checkpoint left in its folder. histogram: how
+    its column `x` spreads for each of `checkpoints`, all seeds pooled; measures: means of its columns `y`, a panel
+    each, along the checkpoints of each of `curves`, where one without the file keeps its place; layers: its columns
+    `y`, a panel each, against its column `x`, a line for each of `checkpoints`.
     """
 
     id: str
-    kind: Literal["curve", "sweep", "bars", "stack", "lengths", "heat", "histogram"]
+    kind: Literal[
+        "curve", "sweep", "bars", "stack", "profile", "lengths", "heat", "plane", "histogram", "measures", "layers"
+    ]
     title: str
-    task: str = ""  # curve, sweep, bars, stack: "dataset/task"
-    tasks: tuple[str, ...] = ()  # lengths, heat: from left to right
-    ticks: tuple[str, ...] = ()  # lengths, heat: names of `tasks` on the axis; default: their datasets
+    task: str = ""  # curve, sweep, bars, stack, profile: "dataset/task"
+    tasks: tuple[str, ...] = ()  # lengths, heat: from left to right; plane: two
+    ticks: tuple[str, ...] = ()  # names of `tasks` (default their datasets); profile: of `y`; measures: of the places
     curves: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
-    checkpoints: tuple[str, ...] = ()  # histogram: names in the study's `checkpoints`
-    x: str = ""  # curve: a field, default tokens; lengths, heat: the axis' name; histogram: a column
-    y: tuple[str, ...] = ("exact_match",)  # "a:b" is a ratio of sums
+    checkpoints: tuple[str, ...] = ()  # histogram, layers: names in the study's `checkpoints`
+    origin: str = ""  # plane: the arm that the others are compared with
+    x: str = ""  # curve: a field, default tokens; histogram, layers: a column; others: the axis' name
+    y: tuple[str, ...] = field(default=("exact_match",), min_length=1)  # "a:b" is a ratio of sums; or columns
     reference: float | None = None  # lengths: a level of the first `y` to compare with, drawn dashed
     reference_label: str = "chance"
     by: str = ""  # histogram: a column; one panel for each of its values

@@ -15,7 +15,7 @@ from methodbench.markdown import folded, plain, small, table
 from methodbench.results import Missing, Results
 from methodbench.score import HEALTH, samples_path
 from methodbench.stats import Estimate, Undefined
-from methodbench.study import Choice, Study
+from methodbench.study import Choice, Claim, Study
 from methodbench.wording import Unit, amount, effect, level, number, percent, probability
 
 
@@ -58,7 +58,7 @@ def verdict_table(judgements: Sequence[Judgement], study: Study) -> str:
         claim, found = judgement.claim, judgement.comparison
         shown = effect(found.effect, found.unit) if found.effect else "—"
         least = amount(found.effect.minimum_detectable, found.unit) if found.effect else "—"
-        against = f"`{claim.left}` against `{claim.right}`, {_metric(claim.metric)}"
+        against = _told(claim)
         rows.append(
             [
                 f"**{claim.id}**",
@@ -277,6 +277,14 @@ def _effect(comparison: Comparison) -> str:
 
 def _share(control: Control) -> str:
     return percent(control.reaches) if control.alone.effect and abs(control.reaches) < 10 else "—"
+
+
+def _told(claim: Claim) -> str:
+    """What is compared with what."""
+    if claim.rank:
+        x, y = (f"`{column}`" for column in claim.rank)
+        return f"Rank correlation (Spearman's rho) of {x} and {y} in the measures of `{claim.checkpoint}`"
+    return f"`{claim.left}` against `{claim.right}`, {_metric(claim.metric)}"
 
 
 def _metric(metric: str) -> str:

@@ -7,15 +7,15 @@ from typing import Literal
 
 from methodbench.stats import Estimate
 
-Unit = Literal["share", "gain", "number"]  # 0..1; a relative change; anything else (tokens, seconds)
+Unit = Literal["share", "gain", "rho", "number"]  # 0..1; a relative change; a correlation; anything else (tokens)
 
 
 def number(value: float, unit: Unit = "number", *, signed: bool = False) -> str:
     """One number without its unit: 0.873 as a share is "87.3"; 4217.3 is "4217"; 0.01234 is "0.0123"."""
-    shown = value * 100 if unit != "number" else value
+    shown = value * 100 if unit in ("share", "gain") else value
     size = abs(shown)
     if unit != "number":
-        digits = 1
+        digits = 2 if unit == "rho" else 1
     elif size == 0:
         digits = 0
     else:
@@ -38,8 +38,8 @@ def effect(estimate: Estimate, unit: Unit) -> str:
 
 
 def change(value: float, unit: Unit) -> str:
-    """``"+8.1 points"`` of a share, ``"+35.0 %"`` of a relative gain, ``"+12.0"`` of anything else."""
-    return number(value, unit, signed=True) + amount_unit(unit)
+    """``"+8.1 points"`` of a share, ``"+35.0 %"`` of a gain, ``"rho −0.43"`` of a correlation, else ``"+12.0"``."""
+    return ("rho " if unit == "rho" else "") + number(value, unit, signed=True) + amount_unit(unit)
 
 
 def amount(value: float, unit: Unit) -> str:
@@ -49,7 +49,7 @@ def amount(value: float, unit: Unit) -> str:
 
 def amount_unit(unit: Unit) -> str:
     """What stands behind a difference of that unit."""
-    return {"share": " points", "gain": " %", "number": ""}[unit]
+    return {"share": " points", "gain": " %", "rho": "", "number": ""}[unit]
 
 
 def probability(p: float) -> str:

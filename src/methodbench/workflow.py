@@ -50,7 +50,7 @@ class Workflow:
     def everything(self) -> list[str]:
         """The targets of `all`: the list of reports, which wants every report, and what the reports are made of.
 
-        The latter because reports may come with a clone: Snakemake makes nothing that only leads to a file that is there.
+        The latter because reports may come with a clone: Snakemake makes nothing that only leads to a file it has.
         """
         made = [f"results/{self.graph.scale}/{study.study.study}/tracked.json" for study in self.studies]
         return [f"reports/{self.graph.scale}/index.md", *made]
@@ -69,7 +69,7 @@ class Workflow:
     def study_identity(self, wildcards: Any) -> str:
         """Changes with anything a report shows: the study's words as well as its results."""
         study = self._study(wildcards)
-        return digest([repr(study.study), [node.identity for node in study.evaluations]])
+        return digest([repr(study.study), [n.identity for n in study.checkpoints], [n.identity for n in study.evaluations]])
 
     def priority(self, wildcards: Any) -> int:
         """Studies one after the other, so that the first report comes early and not with all others."""

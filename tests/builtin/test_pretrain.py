@@ -56,12 +56,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_a_killed_training_ends_with_the_same_bytes(rows: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [{}, {"optimizer": "muon", "batches": "mixed"}], ids=["adamw", "muon"])
+def test_a_killed_training_ends_with_the_same_bytes(own: dict[str, str], rows: Path, tmp_path: Path) -> None:
     digests = {}
     for name in ("whole", "killed"):
         work = tmp_path / name
         work.mkdir()
-        command = [sys.executable, "-c", JOB, str(work), str(rows), json.dumps(SETTINGS)]
+        command = [sys.executable, "-c", JOB, str(work), str(rows), json.dumps(SETTINGS | own)]
         if name == "killed":
             with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
                 deadline = time.monotonic() + 120
@@ -94,7 +95,7 @@ def test_text_goes_through_the_tokenizer_and_back() -> None:
     tokenizer = word_tokenizer([text], PretrainConfig())
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.unk_token_id not in ids
-    assert tokenizer.decode(ids) == "A nn has 1 2 a > b ; <think> 1 2 </think> A 7 <|end|>"
+    assert tokenizer.decode(ids) == "Ann has 1 2 a > b ; <think> 1 2 </think> A 7 <|end|>"
 
 
 def test_the_prompt_carries_no_loss_and_padding_neither() -> None:

@@ -2,7 +2,7 @@
 
 Chat models. Like Qwen3: no text before the prompt, the model opens its thinking itself, `enable_thinking: false`
 closes it. Like the R1 distillations of Llama: a token begins every text, and the prompt ends in an opened thought.
-State-space models, which only complete text: Mamba-1, Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a token
+Models that are asked without a template: Qwen2, whose embeddings are its head, too; and the state-space models Mamba-1, Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a token
 and whose attention has rotary positions. The weights are random; hidden size 32, two layers.
 """
 
@@ -45,6 +45,13 @@ SPECIAL = {
     "llama": ["<|begin|>", "<|end|>", "<|User|>", "<|Assistant|>"],
 }
 SHAPES: dict[str, dict[str, Any]] = {
+    "qwen2": {
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_size": 64,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    },
     "mamba": {"state_size": 8},
     "falcon_mamba": {"state_size": 8},
     "mamba2": {"num_heads": 4, "head_dim": 16, "state_size": 8, "n_groups": 2},
@@ -113,7 +120,7 @@ def plain_tokenizer(begins: bool) -> PreTrainedTokenizerFast:
     )
 
 
-def write_state_space(folder: Path, family: str) -> Path:
+def write_completing(folder: Path, family: str) -> Path:
     """A whole checkpoint of one of `SHAPES`."""
     words = plain_tokenizer(begins=family == "zamba2")
     settings = AutoConfig.for_model(
@@ -138,7 +145,7 @@ def write_state_space(folder: Path, family: str) -> Path:
 def write(folder: Path, family: str) -> Path:
     """A whole checkpoint of one of `FAMILIES` in `folder`, as `save_pretrained` writes it."""
     if family in SHAPES:
-        return write_state_space(folder, family)
+        return write_completing(folder, family)
     words = tokenizer(family)
     shape = dict(
         vocab_size=len(words),

@@ -40,6 +40,9 @@ ITEMS, TOKENS = 2, 8
 # Numbers in the config of any dataset, checkpoint or runtime: the largest for such models.
 AT_MOST = {"length": 320, "train_len": 64, "grid_step": 16, "min_len": 96, "windows": 2, "books": 2}
 AT_MOST |= {"keep": 60, "keep_last": 20}
+# What a method trains or asks with: rows enough that a random model's guesses are right now and then.
+ROUND = {"samples": 8, "temperature": 5.0, "max_new_tokens": 96, "epochs": 1, "batch_size": 8, "micro_batch": 8, "shots": []}
+TRAINING = {"self_improve": ROUND, "imm_match": {"max_new_tokens": 8}, "imm_layers": {"permutations": 100}}
 
 
 def smaller(config: dict[str, Any]) -> dict[str, Any]:
@@ -66,8 +69,11 @@ def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
         if spec.get("method") == "fetch":
             kept = {key: spec["config"][key] for key in ("architecture", "single_tokens") if key in spec["config"]}
             spec["config"] = {"folder": str(models / kept["architecture"]), **kept}
-        elif "config" in spec:
-            spec["config"] = smaller(spec["config"])
+        else:
+            spec["config"] = smaller(spec.get("config", {})) | TRAINING.get(spec.get("method", ""), {})
+            if spec.get("method") == "imm":
+                spec["config"]["improve"] = spec["config"].get("improve", {}) | ROUND
+    study["seeds"] = study["seeds"][:1]
     named = " ".join(name for job in study["evaluate"].values() for name in job["runtimes"])
     for pattern, spec in study["runtimes"].items():
         if pattern in named:

@@ -4,6 +4,8 @@ from methodbench.builtin.fetch_config import FetchConfig, fetch_traits
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
 from methodbench.builtin.reconfigure_config import ReconfigureConfig
+from methodbench.merging.config import MergeConfig
+from methodbench.merging.traits import merge_traits
 from methodbench.method import Method, Resources
 
 METHODS = [
@@ -38,6 +40,20 @@ METHODS = [
         seeded=False,
         role="tool",
         neutral={"values": {}},
+    ),
+    Method(
+        name="merge",
+        kind="transform",
+        entry="methodbench.builtin.merge:merge",
+        config=MergeConfig,
+        summary="the weighted average of checkpoints, or one of five other merges; the last parent is the base",
+        parents=(2, 16),
+        role="baseline",
+        # with two parents: all of the first
+        neutral={"operator": "linear", "weights": [1.0], "normalize": False, "drop": 0.0, "density": 1.0, "scale": 1.0}
+        | {"rescale": "expectation", "trim": "tensor", "ties_normalize": True, "layers": {}, "dtype": ""},
+        traits=merge_traits,
+        resources=Resources(threads=1, mem_mb=1000),
     ),
     Method(
         name="plain",

@@ -23,10 +23,12 @@ from methodbench.builtin.pretrain_config import PretrainConfig
 from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
 from methodbench.joblog import Log
+from methodbench.muon import MuonAdamW
 from methodbench.scans.install import use_fast_scans
-from methodbench.training import train
+from methodbench.training import AlikeInLength, train
 
-PIECES = r"[a-z]+|[A-Z]|\d|[^\sA-Za-z\d]"  # a word, a capital, a digit, a symbol
+PIECES = r"[A-Z]?[a-z]+|[A-Z]|\d|[^\sA-Za-z\d]"  # a word, a capital, a digit, a symbol
+BETA2 = 0.98
 IGNORED = -100  # label of a token that carries no loss
 
 
@@ -61,6 +63,15 @@ def pretrain(
     model = AutoModelForCausalLM.from_config(model_config(config, tokenizer))
     use_fast_scans(config.architecture)
     size = model.num_parameters() / 1e6
+    muon = None
+    if config.optimizer == "muon":
+        muon = MuonAdamW(
+            model,
+            muon_rate=config.muon_rate,
+            rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(0.9, BETA2),
+        )
     log.say(f"{config.architecture}, {size:.2f} M parameters, {len(tokenizer)} tokens, {len(kept)} rows")
     train(
         model,
@@ -68,6 +79,10 @@ def pretrain(
         lambda batch: pad(batch, tokenizer.pad_token_id),
         out.parent / "training",
         log,
+        muon,
+        AlikeInLength([len(row["input_ids"]) for row in kept], config.batch_size, seed)
+        if config.batches == "mixed"
+        else None,
         max_steps=config.steps,
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -75,7 +90,7 @@ def pretrain(
         lr_scheduler_type="cosine",
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        adam_beta2=0.98,
+        adam_beta2=BETA2,
         save_steps=config.save_every,
         logging_steps=max(1, config.steps // 100),
         seed=seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from methodbench.config import config, field
 from methodbench.method import Traits
@@ -18,8 +18,11 @@ class PretrainConfig:
     end_token: str = "<|end|>"
     steps: int = field(1000, ge=1)
     batch_size: int = field(64, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for matrices; AdamW with `learning_rate` for the rest
     learning_rate: float = field(3e-3, gt=0)
+    muon_rate: float = field(0.05, gt=0)  # its own learning rate, on the same schedule
     warmup_steps: int = field(50, ge=0)
+    batches: Literal["grouped", "mixed"] = "grouped"  # of like length; grouped: long to short, mixed: in random order
     weight_decay: float = field(0.01, ge=0)
     max_grad_norm: float = field(1.0, gt=0)
     max_length: int = field(256, ge=8)  # tokens; longer rows are left out and counted

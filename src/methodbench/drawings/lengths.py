@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from methodbench import svg
@@ -38,24 +38,37 @@ def draw_lengths(results: Results, figure: Figure, notes: list[str]) -> Any:
     drawing, panels = svg.canvas(0.9 + max(2.3, room) * len(figure.y), (len(figure.y), 1), sharex=True)
     for row, axes in enumerate(panels):
         unit = common_unit(values[row][1] for values in found.values())
-        ends = []
-        for order, arm in enumerate(lines):
-            places = [place for place, task in enumerate(figure.tasks) if (arm, task) in found]
-            y, reach = as_drawn([found[arm, figure.tasks[place]][row][0] for place in places], unit)
-            x = [place + ASIDE * (order - (len(lines) - 1) / 2) for place in places]
-            dash, marker = STYLES[order // len(svg.SERIES) % len(STYLES)]
-            style = {"color": svg.colour(order), "linewidth": 1.8, "markersize": 4.5, "elinewidth": 1.0}
-            axes.errorbar(x, y, yerr=reach, linestyle=dash, marker=marker, **style)
-            ends.append((x[-1], y[-1], names[arm], svg.colour(order)))
+        drawn = {
+            names[arm]: {
+                place: found[arm, task][row][0] for place, task in enumerate(figure.tasks) if (arm, task) in found
+            }
+            for arm in lines
+        }
+        ends = draw_lines(axes, drawn, unit)
         axes.set_ylabel(axis_title(figure.y[row], unit))
-        axes.margins(x=0.05, y=0.06)
-        _scale(axes, unit, [values[row][0].value for values in found.values()])
         if row == 0 and figure.reference is not None:
             _refer(axes, figure, unit)
         name_lines(axes, ends)
     name_tasks(panels[-1], figure, across=1)
     panels[-1].set_xlabel(figure.x)
     return drawing
+
+
+def draw_lines(
+    axes: Any, lines: Mapping[str, Mapping[int, Estimate]], unit: Unit
+) -> list[tuple[float, float, str, str]]:
+    """A line with intervals for each name, through its numbers at their places; returns the ends for `name_lines`."""
+    ends = []
+    for order, (name, numbers) in enumerate(lines.items()):
+        y, reach = as_drawn(list(numbers.values()), unit)
+        x = [place + ASIDE * (order - (len(lines) - 1) / 2) for place in numbers]
+        dash, marker = STYLES[order // len(svg.SERIES) % len(STYLES)]
+        style = {"color": svg.colour(order), "linewidth": 1.8, "markersize": 4.5, "elinewidth": 1.0}
+        axes.errorbar(x, y, yerr=reach, linestyle=dash, marker=marker, **style)
+        ends.append((x[-1], y[-1], name, svg.colour(order)))
+    axes.margins(x=0.05, y=0.06)
+    _scale(axes, unit, [estimate.value for numbers in lines.values() for estimate in numbers.values()])
+    return ends
 
 
 def _scale(axes: Any, unit: Unit, values: Sequence[float]) -> None:

@@ -33,6 +33,7 @@ def measure_arms(
     found: list[Point] = []
     seen: list[set[Unit]] = [set() for _ in names]
     lost: dict[str, list[str]] = {}
+    called = labels(arms)
     for arm in arms:
         try:
             sick = results.sick(arm, task)
@@ -40,12 +41,12 @@ def measure_arms(
                 raise Missing(sick)
             measured = [measure(results, arm, task, name) for name in names]
         except (Missing, Undefined) as reason:
-            lost.setdefault(str(reason).replace(f"`{arm}`", "it"), []).append(f"`{arm.runtime}`")
+            lost.setdefault(str(reason).replace(f"`{arm}`", "it"), []).append(f"`{called[arm]}`")
             continue
         found.append(Point(arm, tuple(value for value, _ in measured)))
         for units, (_, unit) in zip(seen, measured, strict=True):
             units.add(unit)
-    notes += [f"{listed(names_lost)} left out: {reason}" for reason, names_lost in lost.items()]
+    notes += [f"{listed(who)} left out: {reason}" for reason, who in lost.items()]
     return found, tuple(common_unit(units) for units in seen)
 
 
