@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_batches_hold_rows_of_like_length_and_come_in_any_order() -> None:
     batches = [[lengths[row] for row in order[begin : begin + 32]] for begin in range(0, 2_000, 32)]
     assert all(max(batch) - min(batch) <= 3 for batch in batches[:40])
     means = [sum(batch) / len(batch) for batch in batches[:40]]
-    falls = sum(later < earlier for earlier, later in zip(means, means[1:], strict=False))
+    falls = sum(later < earlier for earlier, later in pairwise(means))
     assert 8 < falls < 31, "batches are sorted by length"
     assert list(AlikeInLength(lengths, 32, seed=3)) == order != list(AlikeInLength(lengths, 32, seed=4))
     sampler.set_epoch(1)

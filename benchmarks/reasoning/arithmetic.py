@@ -3,15 +3,14 @@
 sum               reasoning-gym's chain_sum with plus signs only; running totals
 difference        chain_sum with at least one minus sign; running totals between 0 and 99
 products          reasoning-gym's products of one-digit terms; running products up to 99
-basic_arithmetic  reasoning-gym's: + - * without brackets, products first
-simple_equations  reasoning-gym's, a x + b = c or a x - b = c with a and b up to 9
+basic_arithmetic  + - * without brackets, products first; ours, as reasoning-gym 0.1.25 reckons 2 + 3 * 4 as 20
+simple_equations  a x + b = c or a x - b = c, a and b up to 9; ours
 modulo            the remainder of a number by 9, by the running sum of its digits; ours
 """
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable
 from itertools import accumulate
 from random import Random
@@ -21,7 +20,6 @@ from benchmarks.reasoning.problem import Problem, draw, labelled, spaced
 
 TOTALS = range(100)  # what totals on the way may be: two digits
 OPERATIONS: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-EQUATION = re.compile(r"(\d*)\*?[a-z] ([+-]) (\d+) = (\d+)")
 
 
 def sum_(rng: Random, config: ReasoningConfig) -> Problem:
@@ -65,23 +63,13 @@ def products(rng: Random, config: ReasoningConfig) -> Problem:
 
 def basic_arithmetic(rng: Random, config: ReasoningConfig) -> Problem:
     """``calculate 2 + 3 * 4 =`` -> ``3 * 4 = 1 2 , 2 + 1 2 = 1 4``."""
-    fewest, most = config.basic_arithmetic_terms
     while True:
-        entry = draw(
-            rng,
-            "basic_arithmetic",
-            min_terms=fewest,
-            max_terms=most,
-            min_digits=1,
-            max_digits=1,
-            operators=("+", "-", "*"),
-            allow_parentheses=False,
-            allow_negation=False,
-        )
-        expression = entry["metadata"]["expression"]
-        steps, total = reduced(expression.split())
-        if "*" in expression and total is not None:
-            return Problem(f"calculate {expression} =", " , ".join(steps), spaced(total), TOTALS, entry)
+        pieces = [str(rng.randint(0, 9))]
+        for _ in range(rng.randint(*config.basic_arithmetic_terms) - 1):
+            pieces += [rng.choice("+-*"), str(rng.randint(0, 9))]
+        steps, total = reduced(pieces)
+        if "*" in pieces and total is not None:
+            return Problem(f"calculate {spaced(pieces)} =", " , ".join(steps), spaced(total), TOTALS)
 
 
 def reduced(pieces: list[str]) -> tuple[list[str], int | None]:
@@ -99,30 +87,18 @@ def reduced(pieces: list[str]) -> tuple[list[str], int | None]:
 
 
 def simple_equations(rng: Random, config: ReasoningConfig) -> Problem:
-    """``solve 3 x + 4 = 1 9`` -> ``3 x = 1 5 , x = 5``. Always in x, so that none is a twin."""
+    """``solve 3 x + 4 = 1 9`` -> ``3 x = 1 5 , x = 5``."""
     largest = config.simple_equations_largest
     while True:
-        entry = draw(
-            rng,
-            "simple_equations",
-            min_terms=2,
-            max_terms=2,
-            max_value=largest,
-            operators=("+", "-", "*"),
-            operators_weights=(0.5, 0.5, 0.0),
-        )
-        form = EQUATION.fullmatch(entry["metadata"]["equation"])
-        if form is None:
-            continue
-        factor, sign, shift, result = int(form[1] or 1), form[2], int(form[3]), int(form[4])
-        if factor <= 9 and shift <= 9 and result in TOTALS and factor * int(entry["answer"]) in TOTALS:
-            solution = spaced(entry["answer"])
+        factor, solution, shift, sign = rng.randint(1, 9), rng.randint(1, largest), rng.randint(1, 9), rng.choice("+-")
+        product = factor * solution
+        result = OPERATIONS[sign](product, shift)
+        if product in TOTALS and result in TOTALS:
             return Problem(
-                f"solve {factor} x {sign} {spaced(shift)} = {spaced(result)}",
-                f"{factor} x = {spaced(factor * int(entry['answer']))} , x = {solution}",
-                solution,
+                f"solve {factor} x {sign} {shift} = {spaced(result)}",
+                f"{factor} x = {spaced(product)} , x = {spaced(solution)}",
+                spaced(solution),
                 range(1, largest + 1),
-                entry,
             )
 
 

@@ -69,11 +69,11 @@ class ReasoningConfig:
     difference_terms: Range = (3, 5)
     products_terms: Range = (3, 6)
     basic_arithmetic_terms: Range = (3, 3)
-    simple_equations_largest: int = field(12, ge=9, le=50)  # solution; factor and constant are at most 9
+    simple_equations_largest: int = field(20, ge=9, le=50)  # solution; factor and constant are at most 9
     modulo_digits: Range = (4, 7)
     spell_backward_letters: Range = (4, 6)
     word_sequence_reversal_letters: Range = (2, 3)  # of a word; two or three words
-    letter_counting_letters: Range = (5, 7)
+    letter_counting_letters: Range = (4, 6)
     caesar_cipher_letters: Range = (3, 6)
     caesar_cipher_rotation: Range = (1, 5)
     palindrome_generation_letters: Range = (5, 7)

@@ -13,21 +13,31 @@ from string import ascii_lowercase, digits
 from benchmarks.reasoning.problem import Problem, Slip, spaced
 
 OPTIONS = 4
+TRIES = 100  # slips for one chain
 FEW = 20  # so few numbers are a circle: on a line, those at its ends would be right more often than others
 
 
 def options(problem: Problem, rng: Random) -> tuple[list[str], int]:
     """The options in random order, and the place of the right one."""
     slip = by_steps(problem.plausible) if isinstance(problem.plausible, range) else by_pieces(problem.plausible)
-    chain = [problem.answer]
-    before = rng.randrange(OPTIONS)
+    chain: list[str] = []
     while len(chain) < OPTIONS:
+        chain = chained(problem.answer, slip, rng)
+    rng.shuffle(chain)
+    return chain, chain.index(problem.answer)
+
+
+def chained(answer: str, slip: Callable[[str, Random], str], rng: Random) -> list[str]:
+    """Different answers, each a slip from the next; fewer than asked if an end of the chain leads nowhere new."""
+    chain, before = [answer], rng.randrange(OPTIONS)
+    for _ in range(TRIES):
         at_front = len(chain) <= before
         other = slip(chain[0 if at_front else -1], rng)
         if other not in chain:
             chain.insert(0 if at_front else len(chain), other)
-    rng.shuffle(chain)
-    return chain, chain.index(problem.answer)
+        if len(chain) == OPTIONS:
+            break
+    return chain
 
 
 def by_steps(plausible: range) -> Callable[[str, Random], str]:
@@ -48,7 +58,6 @@ def by_pieces(slip: Slip) -> Callable[[str, Random], str]:
 
 
 # -- slips -------------------------------------------------------------------------------------------------------------
-# From any list that it is used for, a slip leads on to a list that is not in the chain yet: no chain ends early.
 
 
 def swapped(pieces: list[str], rng: Random) -> list[str]:
@@ -65,7 +74,7 @@ def shifted(pieces: list[str], rng: Random) -> list[str]:
 
 
 def mirrored(pieces: list[str], rng: Random, *, letters: list[str]) -> list[str]:
-    """A palindrome in order up to its middle, with a letter replaced; for five letters or more, two of them different."""
+    """A palindrome in order up to its middle with a letter replaced; five letters or more, two of them different."""
     half, middle = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 : (len(pieces) + 1) // 2]
     place = rng.randrange(len(half) + len(middle))
     if place < len(half):

@@ -49,7 +49,7 @@ def complete(
     longest = max(map(len, ids), default=0)
     if room is not None and longest + max_new_tokens > room:
         raise UserError(
-            f"a prompt has {longest} tokens and key 'max_new_tokens' is {max_new_tokens}, the model has {room} positions"
+            f"a prompt has {longest} tokens and key 'max_new_tokens' is {max_new_tokens}; the model has {room}"
         )
     requests = [Request(list(row), seed, max_new_tokens) for row, seed in zip(ids, seeds, strict=True)]
     keys = [_digest(r.prompt, r.seed, max_new_tokens, asdict(sampling), until) for r in requests]

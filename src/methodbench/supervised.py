@@ -9,6 +9,7 @@ they began. With `lora_rank` only low-rank updates of all linear layers are trai
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from methodbench.joblog import Log
 from methodbench.training import go, quiet
+
+# TRL's default is to compute activations twice; transformers 5.23 renamed the switch.
+NAMES = {field.name for field in dataclasses.fields(SFTConfig)}
+CHECKPOINTING = next(name for name in ("activation_checkpointing", "gradient_checkpointing") if name in NAMES)
 
 
 class AnchoredTrainer(SFTTrainer):
@@ -65,7 +70,7 @@ def fine_tune(
             model,
             LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"),
         )
-    fixed = {"bf16": torch.cuda.is_available(), "gradient_checkpointing": False, "packing": False}
+    fixed = {"bf16": torch.cuda.is_available(), CHECKPOINTING: False, "packing": False}
     settings = SFTConfig(**{**quiet(work), **fixed, **arguments})
     datasets.disable_progress_bars()
     data = datasets.Dataset.from_list([{key: row[key] for key in ("prompt", "completion")} for row in rows])

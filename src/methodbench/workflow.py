@@ -69,7 +69,9 @@ class Workflow:
     def study_identity(self, wildcards: Any) -> str:
         """Changes with anything a report shows: the study's words as well as its results."""
         study = self._study(wildcards)
-        return digest([repr(study.study), [n.identity for n in study.checkpoints], [n.identity for n in study.evaluations]])
+        return digest(
+            [repr(study.study), [n.identity for n in study.checkpoints], [n.identity for n in study.evaluations]]
+        )
 
     def priority(self, wildcards: Any) -> int:
         """Studies one after the other, so that the first report comes early and not with all others."""

@@ -2,7 +2,8 @@
 
 Chat models. Like Qwen3: no text before the prompt, the model opens its thinking itself, `enable_thinking: false`
 closes it. Like the R1 distillations of Llama: a token begins every text, and the prompt ends in an opened thought.
-Models that are asked without a template: Qwen2, whose embeddings are its head, too; and the state-space models Mamba-1, Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a token
+Models that are asked without a template: Qwen2, whose embeddings are its head, too; and the state-space models Mamba-1,
+Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a token
 and whose attention has rotary positions. The weights are random; hidden size 32, two layers.
 """
 
