@@ -138,7 +138,8 @@ def test_a_held_model_moves_less(
     moved = {}
     for name, changes in (("free", {}), ("held", own)):
         (tmp_path / name).mkdir()
-        self_improve([base], {"questions": questions}, improve(samples=20, epochs=6, **changes), 0, tmp_path / name / "out", log)
+        config = improve(samples=20, epochs=6, **changes)
+        self_improve([base], {"questions": questions}, config, 0, tmp_path / name / "out", log)
         made = weights(Checkpoint(tmp_path / name / "out"))
         assert made.keys() == start.keys()
         moved[name] = sum(float(((made[key] - start[key]) ** 2).sum()) for key in start)
