@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from methodbench.graph import SCALES, Graph
+from methodbench.study import Study
 from tests.contract.found import ROOT
 
 STUDIES = sorted(file for scale in SCALES for file in (ROOT / "config" / scale).glob("*.yaml"))
@@ -28,14 +29,21 @@ def test_a_study_becomes_a_graph(file: Path) -> None:
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_every_checkpoint_is_read_or_scored(scale: str) -> None:
-    """By its own study or by another of the scale."""
+def test_every_checkpoint_is_read_scored_or_shown(scale: str) -> None:
+    """By its own study or by another of the scale; shown are the measures that a transform took."""
     graph = Graph(ROOT, scale)
     studies = [graph.study(name) for name in graph.study_names()]
     made = {node.path for study in studies for node in study.checkpoints}
     scored = {node.checkpoint.path for study in studies for node in study.evaluations}
     read = {parent.path for study in studies for node in study.checkpoints for parent in node.parents}
-    assert made <= scored | read
+    shown = {node.path for study in studies for node in study.checkpoints if node.name in measured(study.study)}
+    assert made <= scored | read | shown
+
+
+def measured(study: Study) -> set[str]:
+    """Checkpoints whose measures a claim or a figure names."""
+    drawn = {name for figure in study.figures for name in figure.checkpoints}
+    return drawn | {claim.checkpoint for claim in study.claims}
 
 
 def check_all_is_planned(scale: str, folder: Path) -> None:
