@@ -10,7 +10,7 @@ from benchmarks.longcontext.config import LongContextConfig, is_folder
 from methodbench.errors import UserError
 
 # A word, a capital, a digit, a symbol: the tokens of the engine's `pretrain`, repeated here because it needs torch.
-PIECES = re.compile(r"[a-z]+|[A-Z]|\d|[^\sA-Za-z\d]")
+PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]|\d|[^\sA-Za-z\d]")
 
 
 class Tokens:
