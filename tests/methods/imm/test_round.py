@@ -89,9 +89,7 @@ def test_a_greedy_model_says_the_same_every_time(base: Checkpoint, questions: Pa
     assert all(len({one.completion for one in made if one.question == number}) == 1 for number in range(4))
 
 
-def test_a_round_learns_from_right_rationales_only(
-    base: Checkpoint, questions: Path, tmp_path: Path, log: Log
-) -> None:
+def test_a_round_learns_from_right_rationales_only(base: Checkpoint, questions: Path, tmp_path: Path, log: Log) -> None:
     self_improve([base], {"questions": questions}, improve(), 0, tmp_path / "out", log)
     kept = learned(tmp_path / "out")
     assert kept and all(one.right for one in kept)
