@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from methodbench.checkpoint import Checkpoint
+from methodbench.checkpoint import Checkpoint, link_files
 from methodbench.errors import UserError
 from methodbench.joblog import Log
 from methods.imm.config import HeadroomConfig
-from methods.imm.match import hand_on
+from methods.imm.match import MADE
 from methods.imm.rationales import accuracy, read_questions
 
 
@@ -41,4 +41,4 @@ def imm_headroom(
                 f"{parent.path}: answers {share:.1%} of {data[name]} right, key '{name}' wants {window[0]:.0%} to "
                 f"{window[1]:.0%}; train it longer or shorter, or change the questions' difficulty"
             )
-    hand_on(parent, out)
+    link_files(parent.path, out, leave=MADE)

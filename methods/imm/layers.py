@@ -29,8 +29,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from methodbench.builtin.reconfigure import files
-from methodbench.checkpoint import Checkpoint, link_or_copy
+from methodbench.checkpoint import Checkpoint, link_files
 from methodbench.errors import UserError
 from methodbench.joblog import Log
 from methods.imm.change import Change, change, overlap, permutation_p, spearman, total
@@ -38,7 +37,6 @@ from methods.imm.importance import all_right, completion_losses, first_order, in
 from methods.imm.layers_config import LayersConfig
 
 TABLE, REPORT = "measures.csv", "layers.json"
-OWN = ("checkpoint.json", "curves.jsonl", TABLE, REPORT)  # of each checkpoint itself, never its parent's
 IMPORTANCE = ("importance_nll", "importance_acc", "importance_grad", "importance_bi")
 CHANGE = ("change_l2", "change_rel", "change_abs")
 
@@ -70,11 +68,7 @@ def imm_layers(
     columns |= {f"change_{name}": torch.tensor(values) for name, values in measured(by_layer).items()}
     k = min(config.top_k, len(blocks))
     pairs = correlations(columns, k, config.permutations)
-    out.mkdir(parents=True)
-    for file in files(tuned.path):
-        if str(file) not in OWN:
-            (out / file).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(tuned.path / file, out / file)
+    link_files(tuned.path, out, leave=(TABLE, REPORT))
     write_table(out / TABLE, columns)
     report = {
         "importance_of": config.of,

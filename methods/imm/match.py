@@ -11,13 +11,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from methodbench.builtin.reconfigure import files
-from methodbench.checkpoint import Checkpoint, link_or_copy
+from methodbench.checkpoint import Checkpoint, link_files
 from methodbench.joblog import Log
 from methods.imm.config import MatchConfig
 from methods.imm.rationales import FILE, accuracy, read_questions
 
-RECORDS = ("checkpoint.json", "curves.jsonl", "measures.csv", "merge.json", FILE)
+MADE = ("measures.csv", "merge.json", FILE)  # tell how the parent came about, not what it is
 
 
 def imm_match(
@@ -39,18 +38,9 @@ def imm_match(
     *candidates, target = found
     nearest = min(range(len(candidates)), key=lambda place: abs(candidates[place] - target))
     log.say(f"takes {parents[nearest].name}: {candidates[nearest]:.3f} where the target has {target:.3f}")
-    hand_on(parents[nearest], out)
+    link_files(parents[nearest].path, out, leave=MADE)
     with (out / "measures.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["checkpoint", "accuracy", "taken"])
         for place, (parent, share) in enumerate(zip(parents, found, strict=True)):
             table.writerow([parent.name, f"{share:.6g}", int(place == nearest)])
-
-
-def hand_on(parent: Checkpoint, out: Path) -> None:
-    """The parent's files, linked, without the records of how it was made."""
-    out.mkdir(parents=True)
-    for file in files(parent.path):
-        if str(file) not in RECORDS:
-            (out / file).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(parent.path / file, out / file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from methodbench.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+RECORDS = ("checkpoint.json", "curves.jsonl")  # of each checkpoint itself, never its parent's
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -98,3 +100,17 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         target.write_bytes(source.read_bytes())
+
+
+def link_files(parent: Path, out: Path, leave: Collection[str] = ()) -> None:
+    """Make the folder `out` of a parent's files, linked, those in its folders too.
+
+    Left behind are dot files, the records of how each checkpoint was made, and what `leave` names (relative paths).
+    """
+    out.mkdir(parents=True)
+    for file in sorted(parent.rglob("*")):
+        place = file.relative_to(parent)
+        hidden = any(part.startswith(".") for part in place.parts)
+        if file.is_file() and not hidden and str(place) not in (*RECORDS, *leave):
+            (out / place).parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(file, out / place)

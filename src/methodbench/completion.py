@@ -63,7 +63,7 @@ def complete(
         known.add(keys[pending[index]], generation)
         log.progress(len(done), len(requests), unit)
 
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])  # type: ignore
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
     stop = UntilStop(tokenizer, vocabulary, until, Thinking(), [r.prompt for r in waiting]) if until else None
     try:
         decode(

@@ -7,18 +7,17 @@ old name in the file (``rope_theta``) is written as it is read (``rope_parameter
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from methodbench.builtin.reconfigure_config import ReconfigureConfig
-from methodbench.checkpoint import Checkpoint, link_or_copy
+from methodbench.checkpoint import Checkpoint, link_files
 from methodbench.errors import UserError, nearest
 from methodbench.joblog import Log
 
-OWN = ("config.json", "checkpoint.json", "curves.jsonl")  # of each checkpoint itself, never its parent's
 FIXED = ("model_type", "architectures", "transformers_version")  # say what the weights are
 
 
@@ -35,21 +34,9 @@ def reconfigure(
     settings = AutoConfig.from_pretrained(parent.path, trust_remote_code=False)
     for key, value in config.values.items():
         put(settings, key, value)
-    out.mkdir(parents=True)
-    for file in files(parent.path):
-        if str(file) not in OWN:
-            (out / file).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(parent.path / file, out / file)
+    link_files(parent.path, out, leave=("config.json",))
     settings.save_pretrained(out)
     _check_it_stays(out, config.values)
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """Every file of a checkpoint and of the folders in it, relative to it; dot files are left behind."""
-    for file in sorted(folder.rglob("*")):
-        place = file.relative_to(folder)
-        if file.is_file() and not any(part.startswith(".") for part in place.parts):
-            yield place
 
 
 def put(settings: PreTrainedConfig, key: str, value: Any) -> None:
