@@ -5,6 +5,7 @@ One rule a verb. What there is to make stands in config/SCALE/STUDY.yaml; how it
 
 import sys
 
+from methodbench import warm
 from methodbench.workflow import Workflow, farewell
 
 
@@ -127,6 +128,10 @@ rule index:
         "results/{scale}/logs/index.log",
     shell:
         f"{verb} index {place} --scale {{wildcards.scale}} --log {{log}}"
+
+
+onstart:
+    warm.start()
 
 
 onsuccess:

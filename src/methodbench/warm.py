@@ -1,0 +1,178 @@
+"""Jobs that start at once: a process that has imported the libraries forks for each of them.
+
+Importing torch, transformers, TRL and lm-eval takes a core some five seconds, about as long as many a job of a mini
+study works. So a run of Snakemake starts one process (`start`) that imports them at the first job's request. Every
+job's command hands over its arguments, environment, working folder and open files, and waits (`forwarded`); the job
+itself runs in a fork. Nothing of ours is imported before the fork and no random number drawn, so a job does what it
+would do by itself: if no such process answers, it does.
+
+Only on Linux, where forking after these imports is safe, and only without a GPU, since a library may touch it while it
+is imported and a fork could not use it then. The socket lies in a folder that no other user can enter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ADDRESS = "METHODBENCH_WARM"  # environment variable: where the process listens
+GPUS = ("/dev/nvidiactl", "/dev/kfd")  # files of the drivers
+LIBRARIES = (
+    "transformers",
+    "transformers.trainer",
+    "trl.trainer.sft_trainer",
+    "lm_eval.evaluator",
+    "lm_eval.models.huggingface",
+    "mlflow",
+    "pandas",
+    "scipy.stats",
+)
+ENVIRONMENT = {  # what libraries read while they are imported; a job sets its own number of threads
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+GRACE = 10.0  # seconds between asking a job to end and ending it
+SIZE = 4  # bytes of a message's length
+
+
+def start() -> subprocess.Popen[bytes] | None:
+    """Start the process for this one's jobs; it ends with this one. None where jobs had better start by themselves."""
+    if sys.platform != "linux" or any(Path(file).exists() for file in GPUS) or os.environ.get(ADDRESS):
+        return None
+    address = str(Path(tempfile.mkdtemp(prefix="methodbench-")) / "jobs")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)  # here, so that no job can come too early
+        listener.listen()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "methodbench.warm", str(listener.fileno()), address],
+            env={**os.environ, **ENVIRONMENT},
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    os.environ[ADDRESS] = address
+    return server
+
+
+def forwarded(arguments: Sequence[str]) -> int | None:
+    """The exit code of the job, run in a fork of the warm process; None if there is no such process."""
+    address = os.environ.get(ADDRESS)
+    if not address:
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        try:
+            server.connect(address)
+        except OSError:
+            return None
+        request = json.dumps({"arguments": list(arguments), "environment": dict(os.environ), "folder": os.getcwd()})
+        message = request.encode()
+        socket.send_fds(server, [len(message).to_bytes(SIZE)], [0, 1, 2])
+        server.sendall(message)
+        answer = server.recv(1)
+    return answer[0] if answer else 1
+
+
+def serve(listener: socket.socket, address: str) -> None:
+    """Answer every connection by a fork, until the process that started this one is gone."""
+    parent = os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake decides what an interrupt ends
+    listener.settimeout(1)
+    while os.getppid() == parent:
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        try:
+            client, _ = listener.accept()
+        except TimeoutError:
+            continue
+        if gc.get_freeze_count() == 0:  # the first time
+            for library in LIBRARIES:
+                with suppress(ImportError):
+                    importlib.import_module(library)
+            gc.collect()
+            gc.freeze()  # a fork's collector would write to every page of these, and so copy it
+        with client:
+            if os.fork() == 0:
+                listener.close()
+                attend(client)
+    Path(address).unlink()
+    Path(address).parent.rmdir()
+
+
+def attend(client: socket.socket) -> None:
+    """In a process of its own: fork the job, tell the client how it ended, and end it if the client is gone."""
+    length, files, _, _ = socket.recv_fds(client, SIZE, 3)
+    wanted = int.from_bytes(length)
+    message = b""
+    while len(message) < wanted:
+        message += client.recv(wanted - len(message))
+    job = os.fork()
+    if job == 0:
+        client.close()
+        work(json.loads(message), files)
+    threading.Thread(target=end_with, args=(client, job), daemon=True).start()
+    code = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
+    with suppress(OSError):
+        client.sendall(bytes([code if code >= 0 else 128 - code]))
+    os._exit(0)
+
+
+def end_with(client: socket.socket, job: int) -> None:
+    """Wait for the client to go away, which it does first only if it is killed; then end the job as well."""
+    with suppress(OSError):
+        client.recv(1)
+    with suppress(ProcessLookupError):
+        os.kill(job, signal.SIGTERM)
+        time.sleep(GRACE)
+        os.kill(job, signal.SIGKILL)
+
+
+def work(request: Mapping[str, Any], files: Sequence[int]) -> None:
+    """Be the job: its files, environment and folder, then its command; the process ends as a command would.
+
+    Except that Python does not take down what it imported: in a fork that takes seconds, too.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for place, file in enumerate(files):
+        os.dup2(file, place)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.argv = ["methodbench", *request["arguments"]]
+    code = 1
+    try:
+        from methodbench.cli import main
+
+        code = main()
+    except SystemExit as end:  # argparse
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its processes
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
