@@ -23,7 +23,10 @@ from methodbench import warm
 warm.GPUS = ()
 server = warm.start()
 print(warm.os.environ[warm.ADDRESS], server.pid, flush=True)
-sys.stdin.read()
+if sys.stdin.read() == "count":
+    import os, resource
+    warm.stop(server)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, flush=True)
 """
 JOBS = """
 import os, sys, time
@@ -35,6 +38,9 @@ def main():
         return 2
     if verb == "raise":
         raise ValueError("of the job")
+    if verb == "work":
+        while time.process_time() < 1:
+            pass
     if verb == "wait":
         open(sys.argv[2], "w").write(str(os.getpid()))
         time.sleep(60)
@@ -62,9 +68,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     assert parent.stdin is not None and parent.stdout is not None
     address, pid = parent.stdout.readline().split()
     yield {**environment, warm.ADDRESS: address}, int(pid), parent
-    parent.stdin.close()
-    parent.stdout.close()
-    parent.wait(10)
+    with parent:  # closes its input and waits
+        pass
 
 
 def job(environment: dict[str, str], *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
@@ -141,6 +146,15 @@ def test_it_ends_with_the_process_that_started_it(server: Server) -> None:
     assert not gone(pid, 0.1)
     parent.kill()
     assert gone(pid)
+    assert not Path(environment[warm.ADDRESS]).parent.exists()
+
+
+def test_the_work_of_its_jobs_counts_as_that_of_the_parents_children(server: Server) -> None:
+    environment, _, parent = server
+    (one := job(environment, "work")).communicate(timeout=30)
+    assert one.returncode == 0
+    said, _ = parent.communicate("count", timeout=30)
+    assert float(said) >= 1
     assert not Path(environment[warm.ADDRESS]).parent.exists()
 
 

@@ -60,7 +60,7 @@ def start() -> subprocess.Popen[bytes] | None:
         listener.bind(address)  # here, so that no job can come too early
         listener.listen()
         server = subprocess.Popen(
-            [sys.executable, "-m", "methodbench.warm", str(listener.fileno()), address],
+            [sys.executable, "-m", "methodbench.warm", str(listener.fileno()), address, str(os.getpid())],
             env={**os.environ, **ENVIRONMENT},
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
@@ -68,7 +68,14 @@ def start() -> subprocess.Popen[bytes] | None:
             stderr=subprocess.DEVNULL,
         )
     os.environ[ADDRESS] = address
+    atexit.register(stop, server)
     return server
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """End the warm process and wait for it, so that what its jobs used counts as used by this process's children."""
+    server.terminate()
+    server.wait()
 
 
 def forwarded(arguments: Sequence[str]) -> int | None:
@@ -89,35 +96,47 @@ def forwarded(arguments: Sequence[str]) -> int | None:
     return answer[0] if answer else 1
 
 
-def serve(listener: socket.socket, address: str) -> None:
-    """Answer every connection by a fork, until the process that started this one is gone."""
-    parent = os.getppid()
+def serve(listener: socket.socket, address: str, parent: int) -> None:
+    """Answer every connection by a fork, until the process `parent`, which started this one, is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Snakemake decides what an interrupt ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     listener.settimeout(1)
-    while os.getppid() == parent:
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        try:
-            client, _ = listener.accept()
-        except TimeoutError:
-            continue
-        if gc.get_freeze_count() == 0:  # the first time
-            for library in LIBRARIES:
-                with suppress(ImportError):
-                    importlib.import_module(library)
-            gc.collect()
-            gc.freeze()  # a fork's collector would write to every page of these, and so copy it
-        with client:
-            if os.fork() == 0:
-                listener.close()
-                attend(client)
-    Path(address).unlink()
-    Path(address).parent.rmdir()
+    try:
+        while os.getppid() == parent:
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            try:
+                client, _ = listener.accept()
+            except TimeoutError:
+                continue
+            warm_up()
+            with client:
+                if os.fork() == 0:
+                    listener.close()
+                    try:
+                        attend(client)
+                    finally:
+                        os._exit(1)
+    finally:
+        Path(address).unlink()
+        Path(address).parent.rmdir()
+
+
+def warm_up() -> None:
+    """Import the libraries, the first time."""
+    if gc.get_freeze_count():
+        return
+    for library in LIBRARIES:
+        with suppress(ImportError):
+            importlib.import_module(library)
+    gc.collect()
+    gc.freeze()  # a fork's collector would write to every page of these, and so copy it
 
 
 def attend(client: socket.socket) -> None:
     """In a process of its own: fork the job, tell the client how it ended, and end it if the client is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     length, files, _, _ = socket.recv_fds(client, SIZE, 3)
     wanted = int.from_bytes(length)
     message = b""
@@ -175,4 +194,4 @@ def work(request: Mapping[str, Any], files: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3]))
