@@ -46,7 +46,6 @@ def main():
         time.sleep(60)
 """
 Server = tuple[dict[str, str], int, subprocess.Popen[str]]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs are forked on Linux only")
 
 
 @pytest.fixture

@@ -103,9 +103,7 @@ def serve(listener: socket.socket, address: str, parent: int) -> None:
     listener.settimeout(1)
     try:
         while os.getppid() == parent:
-            with suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            reap()
             try:
                 client, _ = listener.accept()
             except TimeoutError:
@@ -121,6 +119,19 @@ def serve(listener: socket.socket, address: str, parent: int) -> None:
     finally:
         Path(address).unlink()
         Path(address).parent.rmdir()
+        deadline = time.monotonic() + 1  # those whose job is done are just about to end
+        while reap() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def reap() -> bool:
+    """Collect the processes that have ended; are there others?"""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def warm_up() -> None:
