@@ -26,7 +26,8 @@ print(warm.os.environ[warm.ADDRESS], server.pid, flush=True)
 if sys.stdin.read() == "count":
     import os, resource
     warm.stop(server)
-    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, flush=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(used.ru_utime + used.ru_stime, flush=True)
 """
 JOBS = """
 import os, sys, time
@@ -41,6 +42,7 @@ def main():
     if verb == "work":
         while time.process_time() < 1:
             pass
+        return 0
     if verb == "wait":
         open(sys.argv[2], "w").write(str(os.getpid()))
         time.sleep(60)
