@@ -24,6 +24,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count, islice, takewhile
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -33,6 +34,7 @@ import psutil
 
 from methodbench.record import Node, Point, Status, milliseconds, storable, valid_name
 from methodbench.track import ALIVE, Tracker, owner, reason
+from methodbench.warm import forwarded
 
 GRACE_S = 2.0  # how long a job that ends waits for its last messages to be written
 PACE_S, SLOWEST_S = 1.0, 60.0  # pause between two writes; it doubles while the tracker does not answer
@@ -320,8 +322,23 @@ def _message(line: bytes) -> list[Any] | None:
     return message if isinstance(message, list) and len(message) > 1 else None
 
 
-if __name__ == "__main__":
-    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(interrupt, signal.SIG_IGN)  # the end of the pipe says when to stop, and what to write then
+def main() -> None:
+    """Be the process that writes."""
+    ignore_interrupts()
+    with suppress(PermissionError):  # it leads a session already, unless it is a fork of the warm process
+        os.setsid()
     os.nice(10)
-    os._exit(serve(sys.stdin.fileno()))  # all is written: a tidy exit of MLflow takes a second that the job would wait
+    os._exit(serve(0))  # all is written: a tidy exit of MLflow takes a second that the job would wait
+
+
+def ignore_interrupts() -> None:
+    """The end of the pipe says when to stop, and what to write then."""
+    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(interrupt, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    ignore_interrupts()
+    if (ended := forwarded([], "methodbench.mirror", grace=0)) is not None:
+        os._exit(ended)
+    main()

@@ -78,8 +78,11 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
-def forwarded(arguments: Sequence[str]) -> int | None:
-    """The exit code of the job, run in a fork of the warm process; None if there is no such process."""
+def forwarded(arguments: Sequence[str], module: str = "methodbench.cli", grace: float = GRACE) -> int | None:
+    """The exit code of `module`'s `main`, run in a fork of the warm process; None if there is no such process.
+
+    If this process is killed, the fork is asked to end, and made to after `grace` seconds.
+    """
     address = os.environ.get(ADDRESS)
     if not address:
         return None
@@ -88,8 +91,9 @@ def forwarded(arguments: Sequence[str]) -> int | None:
             server.connect(address)
         except OSError:
             return None
-        request = json.dumps({"arguments": list(arguments), "environment": dict(os.environ), "folder": os.getcwd()})
-        message = request.encode()
+        request = {"module": module, "arguments": list(arguments), "grace": grace}
+        request |= {"environment": dict(os.environ), "folder": os.getcwd()}
+        message = json.dumps(request).encode()
         socket.send_fds(server, [len(message).to_bytes(SIZE)], [0, 1, 2])
         server.sendall(message)
         answer = server.recv(1)
@@ -153,24 +157,25 @@ def attend(client: socket.socket) -> None:
     message = b""
     while len(message) < wanted:
         message += client.recv(wanted - len(message))
+    request = json.loads(message)
     job = os.fork()
     if job == 0:
         client.close()
-        work(json.loads(message), files)
-    threading.Thread(target=end_with, args=(client, job), daemon=True).start()
+        work(request, files)
+    threading.Thread(target=end_with, args=(client, job, request["grace"]), daemon=True).start()
     code = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
     with suppress(OSError):
         client.sendall(bytes([code if code >= 0 else 128 - code]))
     os._exit(0)
 
 
-def end_with(client: socket.socket, job: int) -> None:
+def end_with(client: socket.socket, job: int, grace: float) -> None:
     """Wait for the client to go away, which it does first only if it is killed; then end the job as well."""
     with suppress(OSError):
         client.recv(1)
     with suppress(ProcessLookupError):
         os.kill(job, signal.SIGTERM)
-        time.sleep(GRACE)
+        time.sleep(grace)
         os.kill(job, signal.SIGKILL)
 
 
@@ -189,9 +194,7 @@ def work(request: Mapping[str, Any], files: Sequence[int]) -> None:
     sys.argv = ["methodbench", *request["arguments"]]
     code = 1
     try:
-        from methodbench.cli import main
-
-        code = main()
+        code = importlib.import_module(request["module"]).main()
     except SystemExit as end:  # argparse
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:

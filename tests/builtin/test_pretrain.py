@@ -56,7 +56,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.parametrize("own", [{}, {"optimizer": "muon", "batches": "mixed"}], ids=["adamw", "muon"])
+@pytest.mark.parametrize(
+    "own",
+    [{}, {"optimizer": "muon", "batches": "mixed"}, {"batches": "random"}],
+    ids=["adamw", "muon", "random"],
+)
 def test_a_killed_training_ends_with_the_same_bytes(own: dict[str, str], rows: Path, tmp_path: Path) -> None:
     digests = {}
     for name in ("whole", "killed"):

@@ -95,7 +95,7 @@ def pretrain(
         logging_steps=max(1, config.steps // 100),
         seed=seed,
         data_seed=seed,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy="random" if config.batches == "random" else "group_by_length",
     )
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

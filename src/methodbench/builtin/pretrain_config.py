@@ -22,7 +22,9 @@ class PretrainConfig:
     learning_rate: float = field(3e-3, gt=0)
     muon_rate: float = field(0.05, gt=0)  # its own learning rate, on the same schedule
     warmup_steps: int = field(50, ge=0)
-    batches: Literal["grouped", "mixed"] = "grouped"  # of like length; grouped: long to short, mixed: in random order
+    # Rows of like length together, long to short (grouped) or in random order (mixed), or any rows (random): slower,
+    # but where one question has a short answer and a long one, the model learns how often each comes.
+    batches: Literal["grouped", "mixed", "random"] = "grouped"
     weight_decay: float = field(0.01, ge=0)
     max_grad_norm: float = field(1.0, gt=0)
     max_length: int = field(256, ge=8)  # tokens; longer rows are left out and counted
