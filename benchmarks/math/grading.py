@@ -45,6 +45,12 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     return {"exact_match": int(check(doc, results[0])), "answered": int(extract(results[0]) is not None)}
 
 
+def process_demonstration(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """How far a model is from writing the worked solution: minus its log-likelihood, in nats a piece of text."""
+    ((likelihood, _),) = results
+    return {"nll": -likelihood / len(doc["demonstration"].split())}
+
+
 def process_plain(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, int]:
     """For ordinary models: the first whole number on the answer's line counts, ``" 1,042 apples."`` as 1042."""
     found = PLAIN.search(results[0])

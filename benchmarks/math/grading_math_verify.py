@@ -1,6 +1,6 @@
 """Grades the published sets with math-verify, as the experiments of arXiv 2510.05069 do.
 
-Gold: a plain expression for gsm8k and AIME, LaTeX between dollar signs for MATH-500 and GPQA. Prediction: a boxed
+Gold: a plain expression for gsm8k, AIME and AMC, LaTeX between dollar signs for the other sets. Prediction: a boxed
 expression first, then a plain one; the first match counts; nothing readable is wrong. As in those experiments, a text
 without a closed thinking part is graded whole (the runtime then returns it whole).
 """
@@ -13,7 +13,7 @@ from typing import Any
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
-LATEX_GOLD = {"math500", "gpqa_diamond"}
+LATEX_GOLD = {"math500", "gpqa_diamond", "olympiadbench", "mmlu_pro"}
 PREDICTION = (
     LatexExtractionConfig(
         try_extract_without_anchor=False,

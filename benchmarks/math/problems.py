@@ -19,7 +19,7 @@ from random import Random
 
 from reasoning_gym.arithmetic.chain_sum import ChainSumConfig, ChainSumDataset
 
-from benchmarks.math.config import MathConfig
+from benchmarks.math.config import Kind, MathConfig
 
 LETTERS = "abcdefghijklmnopqrst"
 OPERATIONS: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
@@ -34,7 +34,7 @@ LARGEST = 9  # no running total of a story or a one-digit sum is above it: few f
 class Problem:
     """One problem. `prompt` alone identifies it; `steps` may draw on its own generator (random search order)."""
 
-    kind: str
+    kind: Kind
     prompt: str  # without the opening of the thinking
     answer: str  # "7", or "a c d": a route that is right, though not the only one
     steps: Callable[[Random], list[str]]
@@ -55,7 +55,7 @@ def running(start: int, moves: list[tuple[str, str, int]], modulus: int = 0) -> 
     return steps, total
 
 
-def labelled(kind: str, start: int, moves: list[tuple[str, int]], modulus: int = 0) -> Problem:
+def labelled(kind: Kind, start: int, moves: list[tuple[str, int]], modulus: int = 0) -> Problem:
     """``chain 3 a + 4 b * 7``: every operation is named by a letter."""
     named = [(label, sign, operand) for label, (sign, operand) in zip(LETTERS, moves, strict=False)]
     steps, total = running(start, named, modulus)
@@ -172,6 +172,20 @@ def depth_first(children: dict[str, list[str]], start: str, goal: str, rng: Rand
             steps.append(" ".join([*path, "x"]))
             dead.add(path.pop())
     return [*steps, " ".join(path)]
+
+
+def routes(problem: Problem) -> list[str]:
+    """Every route that is right, in the order of its letters: ``["a b c", "a c"]``. There are no cycles."""
+    edges = [(edge[0], edge[1]) for edge in problem.edges.split()]
+    start, *_, goal = problem.answer.split()
+    found, open_paths = [], [start]
+    while open_paths:
+        path = open_paths.pop()
+        if path[-1] == goal:
+            found.append(" ".join(path))
+        else:
+            open_paths += [path + two for one, two in edges if one == path[-1]]
+    return sorted(found)
 
 
 KINDS: dict[str, Callable[[Random, MathConfig], Problem]] = {"chain": chain, "word": word, "route": route, "sum": sum_}

@@ -64,6 +64,9 @@ class ReasoningConfig:
     passk_in: int = field(100, ge=0)  # asked 16 times each
     passk_far: int = field(144, ge=0)
     shares: dict[Kind, float] = field(default_factory=dict)  # weight of a kind in `train`; 1 where not named
+    # Share of a kind's rows in `train` whose answer has a slip; 0 where not named. What a model learns is as uneven
+    # as what it reads, and there is something to be gained from its own right answers.
+    slips: dict[Kind, float] = field(default_factory=dict)
 
     sum_terms: Range = (4, 6)
     difference_terms: Range = (3, 5)
@@ -109,6 +112,11 @@ class ReasoningConfig:
             if kind not in all_kinds or share < 0:
                 raise UserError(
                     f"reasoning: key 'shares.{kind}': given {share}, allowed: 0 or more, of a kind in id, near or far"
+                )
+        for kind, share in self.slips.items():
+            if kind not in all_kinds or not 0 <= share <= 1:
+                raise UserError(
+                    f"reasoning: key 'slips.{kind}': given {share}, allowed: 0 to 1, of a kind in id, near or far"
                 )
         if self.train and not any(self.shares.get(kind, 1) for kind in all_kinds):
             raise UserError("reasoning: key 'shares': given 0 for every kind, allowed: at least one above 0")

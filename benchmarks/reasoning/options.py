@@ -19,12 +19,27 @@ FEW = 20  # so few numbers are a circle: on a line, those at its ends would be r
 
 def options(problem: Problem, rng: Random) -> tuple[list[str], int]:
     """The options in random order, and the place of the right one."""
-    slip = by_steps(problem.plausible) if isinstance(problem.plausible, range) else by_pieces(problem.plausible)
+    slip = slip_of(problem)
     chain: list[str] = []
     while len(chain) < OPTIONS:
         chain = chained(problem.answer, slip, rng)
     rng.shuffle(chain)
     return chain, chain.index(problem.answer)
+
+
+def slipped(problem: Problem, rng: Random) -> str:
+    """A wrong answer, one slip away from the right one."""
+    slip = slip_of(problem)
+    for _ in range(TRIES):
+        wrong = slip(problem.answer, rng)
+        if wrong != problem.answer:
+            return wrong
+    return next(other for other in options(problem, rng)[0] if other != problem.answer)
+
+
+def slip_of(problem: Problem) -> Callable[[str, Random], str]:
+    """How the problem's answer goes wrong."""
+    return by_steps(problem.plausible) if isinstance(problem.plausible, range) else by_pieces(problem.plausible)
 
 
 def chained(answer: str, slip: Callable[[str, Random], str], rng: Random) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.reasoning import arithmetic, digits, letters
 from benchmarks.reasoning.config import Kind, ReasoningConfig
-from benchmarks.reasoning.options import options
+from benchmarks.reasoning.options import options, slipped
 from benchmarks.reasoning.problem import Problem
 from benchmarks.reasoning.published import published_rows
 from methodbench.errors import UserError
@@ -87,6 +87,7 @@ def rows(split: str, config: ReasoningConfig, seed: int) -> Iterator[dict[str, A
     streams = {kind: Random(f"reasoning {seed} {split} {kind}") for kind in config.kinds(split)}
     found: dict[Kind, dict[str, Problem]] = {kind: {} for kind in streams}
     exhausted: set[Kind] = set()
+    careless = Random(f"reasoning {seed} {split} slips")
     for index, kind in enumerate(order(split, config, seed)):
         rng, seen = streams[kind], found[kind]
         problem = None if kind in exhausted else new_problem(kind, split, seen, rng, config, seed)
@@ -101,7 +102,8 @@ def rows(split: str, config: ReasoningConfig, seed: int) -> Iterator[dict[str, A
         seen[problem.prompt] = problem
         row: dict[str, Any] = {"id": index, "kind": kind, "prompt": problem.prompt, "answer": problem.answer}
         if split in WORKED:
-            row["completion"] = problem.completion
+            wrong = split == "train" and careless.random() < config.slips.get(kind, 0.0)
+            row["completion"] = problem.concluding(slipped(problem, careless)) if wrong else problem.completion
         if split in CHOICES:
             row["options"], row["label"] = options(problem, rng)
         yield row

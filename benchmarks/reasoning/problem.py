@@ -33,7 +33,11 @@ class Problem:
     @property
     def completion(self) -> str:
         """The worked answer as a model is to write it."""
-        return f" {self.work}{SIGNS} {self.answer} <|end|>"
+        return self.concluding(self.answer)
+
+    def concluding(self, answer: str) -> str:
+        """The rationale, with this answer."""
+        return f" {self.work}{SIGNS} {answer} <|end|>"
 
 
 def spaced(pieces: object) -> str:

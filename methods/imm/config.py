@@ -74,6 +74,7 @@ class MatchConfig:
     template: Literal["alpaca", "plain"] = "alpaca"
     stop: Literal["released", "template", "none"] = "template"
     extraction: Literal["gsm8k", "math", "text"] = "gsm8k"
+    temperature: float = field(0.0, ge=0)  # of one sample a question; 0: the most probable tokens
     max_new_tokens: int = field(512, ge=1)
     questions: int | None = field(None, ge=1)
     slots: int = field(64, ge=1)
@@ -88,6 +89,7 @@ class HeadroomConfig:
     template: Literal["alpaca", "plain"] = "alpaca"
     stop: Literal["released", "template", "none"] = "template"
     extraction: Literal["gsm8k", "math", "text"] = "gsm8k"
+    temperature: float = field(0.0, ge=0)  # of one sample a question; 0: the most probable tokens
     max_new_tokens: int = field(512, ge=1)
     questions: int | None = field(None, ge=1)
     slots: int = field(64, ge=1)

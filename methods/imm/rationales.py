@@ -118,13 +118,13 @@ def accuracy(
     journal: Path,
     log: Log,
 ) -> float:
-    """Share of questions answered right by the most probable tokens."""
+    """Share of questions answered right: by the most probable tokens, or by one sample each at a temperature."""
     texts = complete(
         model,
         tokenizer,
         [prompts.evaluation(config.template, row["prompt"]) for row in questions],
-        [0] * len(questions),
-        Sampling(),
+        [stable_seed("question", place) for place in range(len(questions))],
+        Sampling(do_sample=config.temperature > 0, temperature=config.temperature or 1.0),
         until=prompts.stops(config.stop),
         max_new_tokens=config.max_new_tokens,
         slots=config.slots,

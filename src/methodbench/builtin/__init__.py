@@ -4,9 +4,11 @@ from methodbench.builtin.fetch_config import FetchConfig, fetch_traits
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
 from methodbench.builtin.reconfigure_config import ReconfigureConfig
+from methodbench.builtin.sft_config import SftConfig
 from methodbench.merging.config import MergeConfig
 from methodbench.merging.traits import merge_traits
 from methodbench.method import Method, Resources
+from methodbench.reinforcement_config import ReinforceConfig
 
 METHODS = [
     Method(
@@ -54,6 +56,34 @@ METHODS = [
         | {"rescale": "expectation", "trim": "tensor", "ties_normalize": True, "layers": {}, "dtype": ""},
         traits=merge_traits,
         resources=Resources(threads=1, mem_mb=1000),
+    ),
+    Method(
+        name="sft",
+        kind="transform",
+        entry="methodbench.builtin.sft:sft",
+        config=SftConfig,
+        summary="supervised fine-tuning on worked solutions",
+        parents=(1, 1),
+        data=("train",),
+        role="baseline",
+        neutral={"steps": 0},
+        resources=Resources(threads=1, mem_mb=2500),
+    ),
+    *(
+        Method(
+            name=algorithm,
+            kind="transform",
+            entry="methodbench.builtin.reinforce:reinforce",
+            config=ReinforceConfig,
+            summary=f"reinforcement learning from right and wrong answers: {algorithm.upper()}",
+            parents=(1, 1),
+            data=("prompts",),
+            role="baseline",
+            neutral={"steps": 0},
+            resources=Resources(threads=1, mem_mb=2500),
+            keywords={"algorithm": algorithm},
+        )
+        for algorithm in ("grpo", "rloo")
     ),
     Method(
         name="plain",

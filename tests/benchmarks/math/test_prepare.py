@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.math.config import MathConfig
+from benchmarks.math.config import SCORED, MathConfig
 from benchmarks.math.grading import check
 from benchmarks.math.prepare import prepare
 from methodbench.benchmark import discover_families
@@ -42,7 +43,7 @@ def test_it_writes_the_splits_that_the_config_names_and_nothing_of_size_zero(tmp
 
 def test_the_family_is_found_and_every_task_has_its_file() -> None:
     family = discover_families(ROOT)["math"]
-    config = MathConfig(published=("gsm8k", "math500", "aime24", "aime25", "gpqa_diamond"))
+    config = MathConfig(published=SCORED)
     for task in family.tasks:
         assert (family.folder(ROOT) / task.yaml).exists()
         assert task.split in family.splits(config)
@@ -84,6 +85,33 @@ def test_the_same_seed_gives_the_same_bytes(made: dict[int, Path], tmp_path: Pat
     prepare(tmp_path, SMALL, 1)
     for split in SMALL.splits():
         assert (tmp_path / f"{split}.jsonl").read_bytes() == (made[1] / f"{split}.jsonl").read_bytes()
+
+
+def test_what_earlier_configs_gave_is_given_byte_for_byte(tmp_path: Path) -> None:
+    """Digests of version 1 of the family, taken before the split `prompts` and the key `template` came."""
+    plain = MathConfig(train=600, validation=60, test=60, arithmetic=24, published=("aime24", "gsm8k"), stand_in=True)
+    hard = MathConfig(
+        train=400,
+        validation=0,
+        test=40,
+        arithmetic=0,
+        kinds=("route", "chain", "route"),
+        cut=0.4,
+        empty=0.3,
+        recheck=0.8,
+        route_edges=(6, 12),
+    )
+    for name, config in (("plain", plain), ("hard", hard)):
+        prepare(tmp_path / name, config, 3)
+    assert digest(tmp_path / "plain") == "5224a07a01b0274acff7b627be8a3911bfb670b55c85782cf2020bbc174f5824"
+    assert digest(tmp_path / "hard") == "af2dc728cb817153c578ce2ef99e2492ff1b484cc16097ed9ce8bc86863e9049"
+
+
+def digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        found.update(file.name.encode() + file.read_bytes())
+    return found.hexdigest()
 
 
 def test_a_training_row_ends_in_a_right_answer_whatever_became_of_its_trace(made: dict[int, Path]) -> None:
@@ -138,6 +166,13 @@ def test_a_problem_space_that_is_too_small_is_said_in_a_sentence(tmp_path: Path)
         ({"kinds": ["chian"]}, "kinds"),
         ({"chain_operations": [5, 3]}, r"key 'chain_operations': given \[5, 3\], allowed: 1 <= first <= second <= 20"),
         ({"cut": 0.6, "empty": 0.6}, "allowed: a sum of at most 1"),
+        ({"empty_by_kind": {"route": 1.5}}, r"key 'empty_by_kind.route': given 1.5, allowed: 0 to 1"),
+        ({"prompt_shares": {"sum": -1}}, r"key 'prompt_shares.sum': given -1.*, allowed: 0 or more, of a kind in"),
+        ({"kinds": ["sum"], "prompt_shares": {"word": 1}}, "key 'prompt_shares.word': .*of a kind in 'kinds'"),
+        ({"kinds": ["sum"], "prompts": 4, "prompt_shares": {"sum": 0}}, "given 0 for every kind"),
+        ({"tries": {"aime24": 0}}, r"key 'tries.aime24': given 0, allowed: 1 or more"),
+        ({"tries": {"aime42": 8}}, r"key 'tries.aime42': .*did you mean 'aime2"),
+        ({"template": "thougt"}, "template"),
         ({"published": ["gsm8"]}, "unknown set 'gsm8'; allowed: .*did you mean 'gsm8k'"),
         ({"trian": 10}, "unknown key 'trian'; allowed: .*did you mean 'train'"),
     ],

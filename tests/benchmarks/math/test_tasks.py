@@ -13,7 +13,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from benchmarks.math import FAMILIES
-from benchmarks.math.config import PUBLISHED, MathConfig
+from benchmarks.math.config import SCORED, TEMPLATED, MathConfig
 from benchmarks.math.prepare import prepare
 
 FAMILY = FAMILIES[0]
@@ -45,13 +45,14 @@ def answer(doc: dict[str, Any]) -> str:
         return f"A {doc['answer']} <|end|>"
     if "options" in doc:
         return f" {doc['answer']}\n"
-    return f"It is $\\boxed{{{doc['answer'].removeprefix(chr(92) + 'boxed')}}}$."
+    thought = "Hm. </think> " if "prompt" in doc else ""
+    return f"{thought}It is $\\boxed{{{doc['answer'].removeprefix(chr(92) + 'boxed')}}}$."
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("math")
-    config = MathConfig(train=0, validation=12, test=24, arithmetic=12, published=PUBLISHED, stand_in=True)
+    config = MathConfig(train=0, validation=12, test=24, arithmetic=12, published=SCORED, stand_in=True)
     prepare(folder, config, 0)
     return folder
 
@@ -106,3 +107,17 @@ def test_a_published_prompt_and_its_settings_are_the_papers(name: str, budget: i
     assert prompt == f"{first['question']}\n{suffix}"
     wanted = {"until": [], "max_gen_toks": budget, "do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20}
     assert settings == wanted
+
+
+@pytest.mark.parametrize("name", TEMPLATED)
+def test_a_templated_prompt_and_its_settings_are_the_papers(name: str, data: Path, tmp_path: Path) -> None:
+    """Without a template the question stands alone; with one its text is asked to the letter."""
+    _, bare = run(f"{name}_templated", data, True)
+    assert bare.arguments[0][0] == json.loads((data / f"{name}.jsonl").read_text().splitlines()[0])["question"]
+    sizes = {"train": 0, "validation": 0, "test": 0, "arithmetic": 0}
+    prepare(tmp_path, MathConfig(**sizes, published=(name,), stand_in=True, template="thought"), 0)
+    scores, model = run(f"{name}_templated", tmp_path, True)
+    prompt, settings = model.arguments[0]
+    assert prompt == json.loads((tmp_path / f"{name}.jsonl").read_text().splitlines()[0])["prompt"]
+    assert settings == {"until": [], "max_gen_toks": 8192, "do_sample": True, "temperature": 0.6, "top_p": 1.0}
+    assert scores["exact_match,none"] == 1

@@ -85,6 +85,20 @@ def test_shares_weigh_the_kinds_of_train() -> None:
     assert Counter(row["kind"] for row in rows("train", config, 0)) == {"sum": 250, "modulo": 750}
 
 
+def test_a_share_of_a_kind_has_a_slip_in_its_answer_and_nothing_else_changes() -> None:
+    sizes = nothing("probe_ood") | {"probe_ood": 60, "near": (), "far": ("spell_backward",), "train": 1000}
+    worked = ReasoningConfig(**sizes)
+    mixed = ReasoningConfig(**sizes, slips={"spell_backward": 0.25})
+    assert list(rows("probe_ood", mixed, 0)) == list(rows("probe_ood", worked, 0))
+    pairs = list(zip(rows("train", worked, 0), rows("train", mixed, 0), strict=True))
+    wrong = [(one, two) for one, two in pairs if two != one]
+    assert {two["kind"] for _, two in wrong} == {"spell_backward"} and 95 <= len(wrong) <= 155
+    for one, two in wrong:
+        (work, answer), (same, slip) = (row["completion"].split(" . The answer is ") for row in (one, two))
+        assert work == same and slip != answer and sorted(slip) == sorted(answer)
+        assert {**two, "completion": one["completion"]} == one
+
+
 def test_train_holds_a_problem_twice_only_where_its_kind_has_no_more() -> None:
     config = ReasoningConfig(sum_terms=(2, 2), near=(), far=("spell_backward",), train=600, **nothing())
     found = list(rows("train", config, 0))
@@ -120,6 +134,8 @@ def test_published_sets_stand_beside_the_drawn_ones(tmp_path: Path) -> None:
         ({"far": []}, "key 'far_domain': given 720, allowed: 0, as no kind is in far"),
         ({"shares": {"sum": -1}}, "key 'shares.sum': given -1.*allowed: 0 or more"),
         ({"near": ["modulo"], "shares": {"products": 2}}, "key 'shares.products'.*of a kind in id, near or far"),
+        ({"slips": {"sum": 1.5}}, "key 'slips.sum': given 1.5, allowed: 0 to 1, of a kind in id, near or far"),
+        ({"near": ["modulo"], "slips": {"products": 0.5}}, "key 'slips.products'.*of a kind in id, near or far"),
         ({"published": ["gsm8"]}, "unknown set 'gsm8'; allowed: .*did you mean 'gsm8k'"),
         ({"id": ["summ"]}, "id"),
     ],
