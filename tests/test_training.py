@@ -1,7 +1,8 @@
-"""The weighted loss by hand, and the trainer with and without weights."""
+"""The weighted loss by hand, the trainer with and without weights, and what is told of a training."""
 
 from __future__ import annotations
 
+import io
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerControl, TrainerState, TrainingArguments
 
-from methodbench.training import AlikeInLength, WeightedTrainer, weighted_loss
+from methodbench.joblog import Log, read_curves
+from methodbench.training import AlikeInLength, Watch, WeightedTrainer, save, weighted_loss
 from tests import pico
 
 IGNORED = -100
@@ -89,3 +91,26 @@ def test_batches_hold_rows_of_like_length_and_come_in_any_order() -> None:
     assert list(AlikeInLength(lengths, 32, seed=3)) == order != list(AlikeInLength(lengths, 32, seed=4))
     sampler.set_epoch(1)
     assert list(sampler) != order
+
+
+def test_a_step_is_one_point_of_the_curves_whoever_asks_for_more(tmp_path: Path) -> None:
+    told = io.StringIO()
+    log = Log("test", tmp_path / "curves.jsonl", stream=told, every=0)
+    watch, state, control = Watch(log, {"reward": "rewards/mean"}), TrainerState(), TrainerControl()
+    state.global_step, state.max_steps = 3, 10
+    watch.on_log(None, state, control, {"loss": 2, "rewards/mean": 0.5, "grad_norm": 1.0, "epoch": 0.1})
+    watch.on_log(None, state, control, {"train_runtime": 7.0})
+    watch.on_step_end(None, state, control)
+    state.is_world_process_zero = False  # of several processes one tells
+    watch.on_log(None, state, control, {"loss": 2})
+    watch.on_step_end(None, state, control)
+    assert read_curves(tmp_path / "curves.jsonl") == [{"step": 3, "loss": 2.0, "grad_norm": 1.0, "reward": 0.5}]
+    assert told.getvalue().count("\n") == 1 and "step 3/10  loss 2  reward 0.5" in told.getvalue()
+
+
+def test_one_process_of_several_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        save(pico.model(), pico.tokenizer(), tmp_path / rank)
+    assert not (tmp_path / "1").exists()
+    assert {"model.safetensors", "tokenizer.json"} <= {file.name for file in (tmp_path / "0").iterdir()}

@@ -25,7 +25,7 @@ class MathConfig:
     validation: int = field(500, ge=0)
     test: int = field(1_200, ge=0)
     arithmetic: int = field(200, ge=0)  # plain questions for ordinary pretrained models
-    demonstrated: int = field(0, ge=0)  # held out, each with a whole worked trace: how likely is it to a model?
+    demonstrated: int = field(0, ge=0)  # held out, each with a whole worked trace: how likely does a model find it?
     prompts: int = field(0, ge=0)  # to practise on: fresh problems, each with a whole worked trace as demonstration
     prompt_shares: dict[Kind, float] = field(default_factory=dict)  # weight of a kind in `prompts`; 1 where not named
 

@@ -2,7 +2,7 @@
 
 A problem's prompt decides by its hash which split may hold it, whatever the seed, so that no split shares a prompt with
 another, not even across seeds. Validation and test problems belong besides to the even or to the odd seeds, so that
-neighbouring seeds share no item. Where `prompts` are asked for, they are taken out of `train`.
+neighbouring seeds share no item. `demonstrated` and `prompts` are taken out of `train` where they are asked for.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from benchmarks.math.problems import KINDS, Problem, routes
 from benchmarks.math.published import published_rows
 from methodbench.errors import UserError
 
-BUCKETS = {  # of 20; what is demonstrated may be a validation problem as well
+BUCKETS = {  # of 20
     "validation": range(0, 2),
-    "demonstrated": range(0, 2),
     "test": range(2, 7),
     "train": range(7, 20),
+    "demonstrated": range(15, 17),
     "prompts": range(17, 20),
 }
+TAKEN = ("demonstrated", "prompts")  # of training problems, where they are asked for
 SEEDS = 2  # held-out problems are dealt among so many neighbouring seeds
 LONGEST = 14  # steps of a trace with its re-checks: at most 100 tokens
 TRIES = 2_000  # draws for one new problem before a kind counts as exhausted
@@ -108,7 +109,7 @@ def belongs(prompt: str, split: str, config: MathConfig, seed: int) -> bool:
     """May this problem stand in this split, under this seed?"""
     digest = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
     dealt, bucket = divmod(digest, 20)
-    if split == "train" and config.prompts and bucket in BUCKETS["prompts"]:
+    if split == "train" and any(getattr(config, taken) and bucket in BUCKETS[taken] for taken in TAKEN):
         return False
     return bucket in BUCKETS[split] and (split in ("train", "prompts") or dealt % SEEDS == seed % SEEDS)
 

@@ -26,6 +26,7 @@ from methodbench.checkpoint import Checkpoint
 from methodbench.correctness import Correctness
 from methodbench.joblog import Log
 from methodbench.reinforcement import GRPO, read_rows, reinforce
+from methodbench.training import save
 from methods.mifo.config import LuffyConfig
 from methods.mifo.demonstrations import Demonstrations
 
@@ -119,5 +120,4 @@ def luffy(
 
     work = out.parent / "training"
     tuned = reinforce(model, tokenizer, rows, correctness, work, log, config.rl, seed=seed, trainer_class=Bound)
-    tuned.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(tuned, tokenizer, out)

@@ -20,7 +20,7 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_config import RLOOConfig
@@ -40,7 +40,7 @@ Correct = Callable[[str, Row], bool | None]  # of a completion: right, wrong, or
 Watcher = Callable[[list[Row], list[str], list[bool | None]], None]
 
 UNCLIPPED = 1e9  # an epsilon that no ratio reaches
-CURVES = {
+CURVES = {  # ours, TRL's; once a rollout batch
     "reward": "reward",
     "entropy": "entropy",
     "tokens": "completions/mean_length",
@@ -82,24 +82,6 @@ class RLOO(Rollouts, RLOOTrainer):
 
 
 TRAINERS: dict[str, type[Any]] = {"grpo": GRPO, "rloo": RLOO}
-
-
-class Curves(TrainerCallback):
-    """Rewards, lengths and entropy for the log: once a rollout batch, beside what `go` tells of every trainer."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-        self.live: dict[str, float] = {}
-
-    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
-        found = {ours: (logs or {}).get(theirs) for ours, theirs in CURVES.items()}
-        values = {name: float(value) for name, value in found.items() if value is not None}
-        if values:
-            self.live = values
-            self.log.metrics(state.global_step, values)
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.log.progress(state.global_step, state.max_steps, "step", **self.live)
 
 
 def reinforce(
@@ -151,11 +133,11 @@ def reinforce(
         args=arguments(kind, config, steps, seed, work),
         train_dataset=datasets.Dataset.from_list(data),
         processing_class=tokenizer,
-        callbacks=[*callbacks, Curves(log)],
+        callbacks=list(callbacks),
     )
     trainer.slots = config.slots
     log.say(f"{len(rows)} questions, {steps} steps, {config.questions} x {config.samples} completions a batch")
-    go(trainer, work, log)
+    go(trainer, work, log, CURVES)
     return model
 
 

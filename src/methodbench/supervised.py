@@ -18,7 +18,7 @@ import datasets
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -56,12 +56,14 @@ def fine_tune(
     *,
     anchor_l2: float = 0.0,
     lora_rank: int = 0,
+    callbacks: Sequence[TrainerCallback] = (),
     **arguments: Any,
 ) -> PreTrainedModel:
     """Train on `rows`, from the newest whole state in `work` if there is one; returns the model with new weights.
 
     Args:
         model: float32 on the job's device; changed in place.
+        callbacks: act before the state of a step counts as whole.
         arguments: of TRL's `SFTConfig`; the ones fixed here make runs repeatable and quiet.
     """
     tuned: Any = model
@@ -74,7 +76,9 @@ def fine_tune(
     settings = SFTConfig(**{**quiet(work), **fixed, **arguments})
     datasets.disable_progress_bars()
     data = datasets.Dataset.from_list([{key: row[key] for key in ("prompt", "completion")} for row in rows])
-    trainer = AnchoredTrainer(model=tuned, args=settings, train_dataset=data, processing_class=tokenizer)
+    trainer = AnchoredTrainer(
+        model=tuned, args=settings, train_dataset=data, processing_class=tokenizer, callbacks=list(callbacks)
+    )
     trainer.anchor_l2 = anchor_l2
     trainer.anchor = {}
     if anchor_l2:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_callback import PrinterCallback
 
 from methodbench.joblog import Log
@@ -38,22 +46,27 @@ def resume_point(work: Path) -> Path | None:
 
 
 class Watch(TrainerCallback):
-    """Tell the log what the trainer does, and mark a saved state as whole once all of it is on the disk."""
+    """Tell the log what the trainer does, and mark a saved state as whole once all of it is on the disk.
 
-    def __init__(self, log: Log) -> None:
+    `more` names further curves, each with its key in what the trainer logs.
+    """
+
+    def __init__(self, log: Log, more: Mapping[str, str]) -> None:
         self.log = log
-        self.loss = float("nan")
+        self.curves = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", **more}
+        self.told = ("loss", *more)  # to the person, too
+        self.live: dict[str, float] = {}
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
-        values = {
-            key: float(value) for key, value in (logs or {}).items() if key in {"loss", "learning_rate", "grad_norm"}
-        }
-        if values:
-            self.loss = values.get("loss", self.loss)
+        found = {name: (logs or {}).get(key) for name, key in self.curves.items()}
+        values = {name: float(value) for name, value in found.items() if value is not None}
+        if values and state.is_world_process_zero:
+            self.live |= {name: value for name, value in values.items() if name in self.told}
             self.log.metrics(state.global_step, values)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.log.progress(state.global_step, state.max_steps, loss=self.loss)
+        if state.is_world_process_zero:
+            self.log.progress(state.global_step, state.max_steps, "step", **self.live)
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -156,13 +169,28 @@ def quiet(work: Path) -> dict[str, Any]:
     }
 
 
-def go(trainer: Trainer, work: Path, log: Log) -> None:
-    """Run a trainer from the newest whole state in `work`, telling `log` what it does."""
+def go(trainer: Trainer, work: Path, log: Log, curves: Mapping[str, str] | None = None) -> None:
+    """Run a trainer from the newest whole state in `work`, telling `log` what it does.
+
+    `curves` are more than the loss and the like: the name of each, and its key in what the trainer logs.
+    """
     state = resume_point(work)
     step = int(state.name.split("-")[1]) if state else 0
     log.rewind(step)
     if state:
         log.say(f"goes on from step {step}")
-    trainer.add_callback(Watch(log))
+    trainer.add_callback(Watch(log, curves or {}))
     trainer.pop_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(state) if state else None)
+
+
+def main_process() -> bool:
+    """Is this the only process of a training, or of several the one that writes?"""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Write a trained model and its tokenizer to `out`; one process of several does."""
+    if main_process():
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)

@@ -66,7 +66,8 @@ def test_a_checkpoint_comes_out(name: str, parent: Path, prompts: Path, tmp_path
     assert any(not torch.equal(a, b) for a, b in zip(loaded.parameters(), pico.model().parameters(), strict=True))
     assert AutoTokenizer.from_pretrained(out)("1+1")["input_ids"] == pico.tokenizer()("1+1")["input_ids"]
     points = read_curves(tmp_path / "job" / "curves.jsonl")
-    assert [point["step"] for point in points if "reward" in point] == [1, 2]
+    assert [point["step"] for point in points] == [1, 2]
+    assert all({"loss", "reward", "tokens"} <= point.keys() for point in points)
 
 
 def test_no_step_gives_the_parent_back(parent: Path, prompts: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ DRAWN, GRADED = 500, 12  # rows of a drawn split (with 200 a leak may go unseen)
 TASKS = [(family, task) for family in FAMILIES.values() for task in family.tasks]
 # How a right answer may be written; the first that a task understands is used for all its items.
 FORMS = ("{}", "A {}", "${}$", "\\boxed{{{}}}")
+TOKENS = rf"<\S+>|{PIECES}"  # what `pretrain` makes of a text
 SWITCHES = ("stand_in", "run_generated_code")  # keys that must be true to make everything offline
 
 
@@ -135,25 +136,26 @@ def test_no_item_stands_in_two_splits(family: Family, made: Callable[[Family, in
 class Told(LM):
     """Answers what it is told, and finds the option it is told to the likeliest.
 
-    Of a document's spans it is certain if it has an answer; if not, each piece of them costs it one nat.
+    Of a text that a task gives (a solution, the spans of a document) it is certain if it has an answer; if not, each
+    token of it costs it one nat.
     """
 
-    def __init__(self, text: Callable[[Row], str], likeliest: Callable[[Row], int]) -> None:
+    def __init__(self, text: Callable[[Row], str], likeliest: Callable[[Row], int], chooses: bool) -> None:
         super().__init__()
-        self.text, self.likeliest = text, likeliest
+        self.text, self.likeliest, self.chooses = text, likeliest, chooses
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         return [self.text(request.doc) for request in requests]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return [self.span(request) if "spans" in request.doc else self.option(request) for request in requests]
+        return [self.option(request) if self.chooses else self.given(request) for request in requests]
 
     def option(self, request: Any) -> tuple[float, bool]:
         return float(request.idx == self.likeliest(request.doc)), False
 
-    def span(self, request: Any) -> tuple[float, bool]:
+    def given(self, request: Any) -> tuple[float, bool]:
         certain = self.text(request.doc) != ""
-        return (0.0 if certain else -float(len(re.findall(PIECES, request.args[1])))), certain
+        return (0.0 if certain else -float(len(re.findall(TOKENS, request.args[1])))), certain
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         raise AssertionError("a task of this repository generates or chooses")
@@ -162,7 +164,7 @@ class Told(LM):
 def grades(loaded: Any, text: Callable[[Row], str], likeliest: Callable[[Row], int]) -> list[Row]:
     """lm-eval's record of every graded item."""
     results = lm_eval.evaluator.evaluate(
-        lm=Told(text, likeliest),
+        lm=Told(text, likeliest, loaded.config.output_type == "multiple_choice"),
         task_dict={"tasks": {loaded.config.task: loaded}, "groups": {}, "group_map": {}},
         limit=GRADED,
         bootstrap_iters=0,
@@ -175,7 +177,7 @@ def grades(loaded: Any, text: Callable[[Row], str], likeliest: Callable[[Row], i
 def right_answers(family: Family, task: Task, loaded: Any) -> list[Callable[[Row], str]]:
     """Ways to write an item's gold answer; a task without a printable target has solutions beside its stand-ins."""
     if loaded.config.output_type == "loglikelihood":
-        return [lambda doc: "the spans of the document, word for word"]
+        return [lambda doc: "the text that is given, word for word"]
     if loaded.config.output_type == "generate_until" and loaded.config.doc_to_target == "":
         solutions = importlib.import_module(f"benchmarks.{family.name}.stand_ins").SOLUTIONS[task.split]
         return [lambda doc: f"```python\n{solutions[doc['id']]}\n```"]
@@ -186,6 +188,7 @@ def right_answers(family: Family, task: Task, loaded: Any) -> list[Callable[[Row
 def test_a_task_gives_the_gold_answer_everything_and_an_empty_one_nothing(
     family: Family, task: Task, made: Callable[[Family, int], Path]
 ) -> None:
+    """A likelihood in nats is 0 where the text that a task gives is certain, and 1 where each token costs one nat."""
     loaded = load_task(family.folder(ROOT) / task.yaml, made(family, 0) / f"{task.split}.jsonl")
     chooses = loaded.config.output_type == "multiple_choice"
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from transformers import TrainerCallback
 
 from methodbench import reinforcement
 from methodbench.checkpoint import Checkpoint
 from methodbench.correctness import Correctness
 from methodbench.joblog import Log
 from methodbench.reinforcement_config import ReinforceConfig
+from methodbench.training import save
 
 
 def reinforce(
@@ -23,6 +25,7 @@ def reinforce(
     out: Path,
     log: Log,
     algorithm: Literal["grpo", "rloo"],
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Train on the questions of ``data["prompts"]`` and write the model to `out`; the state lies beside `out`."""
     rows = reinforcement.read_rows(data["prompts"])
@@ -36,7 +39,7 @@ def reinforce(
         log,
         config,
         seed=seed,
+        callbacks=callbacks,
         trainer_class=reinforcement.TRAINERS[algorithm],
     )
-    tuned.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(tuned, tokenizer, out)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from methodbench.builtin.sft_config import SftConfig
 from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
 from methodbench.joblog import Log
 from methodbench.supervised import fine_tune
+from methodbench.training import save
 
 
 def sft(
@@ -29,6 +30,7 @@ def sft(
     seed: int,
     out: Path,
     log: Log,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Fine-tune on ``data["train"]`` and write the model to `out`; the training state lies beside `out`."""
     model, tokenizer = parents[0].load(dtype=torch.float32)
@@ -44,10 +46,10 @@ def sft(
             log,
             anchor_l2=config.anchor_l2,
             lora_rank=config.lora_rank,
+            callbacks=callbacks,
             **settings,
         )
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(model, tokenizer, out)
 
 
 def arguments(config: SftConfig, rows: int, seed: int) -> dict[str, Any]:

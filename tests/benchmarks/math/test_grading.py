@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.math.grading import check, extract, process_plain, process_results
+from benchmarks.math.grading import check, extract, process_demonstration, process_plain, process_results
 
 GRAPH = {"kind": "route", "answer": "a d c", "edges": "ab ad dc bd"}
 
@@ -74,3 +74,7 @@ def test_plain_answers(told: str, right: int, answered: int) -> None:
 
 def test_a_plain_answer_may_have_thousands_separators() -> None:
     assert process_plain({"answer": "1042"}, [" 1,042."])["exact_match"] == 1
+
+
+def test_a_demonstration_costs_nats_a_word() -> None:
+    assert process_demonstration({"demonstration": " 3 </think> A 3 <|end|>"}, [(-7.5, False)]) == {"nll": 1.5}

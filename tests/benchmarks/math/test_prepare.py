@@ -43,7 +43,7 @@ def test_it_writes_the_splits_that_the_config_names_and_nothing_of_size_zero(tmp
 
 def test_the_family_is_found_and_every_task_has_its_file() -> None:
     family = discover_families(ROOT)["math"]
-    config = MathConfig(published=SCORED)
+    config = MathConfig(demonstrated=1, published=SCORED)
     for task in family.tasks:
         assert (family.folder(ROOT) / task.yaml).exists()
         assert task.split in family.splits(config)
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_bytes(made: dict[int, Path], tmp_path: Pat
 
 
 def test_what_earlier_configs_gave_is_given_byte_for_byte(tmp_path: Path) -> None:
-    """Digests of version 1 of the family, taken before the split `prompts` and the key `template` came."""
+    """Digests of version 1 of the family, taken before `prompts`, `demonstrated` and `template` came."""
     plain = MathConfig(train=600, validation=60, test=60, arithmetic=24, published=("aime24", "gsm8k"), stand_in=True)
     hard = MathConfig(
         train=400,

@@ -1,4 +1,4 @@
-"""Problems to practise on, with demonstrations; and training traces that are empty more often for one kind."""
+"""Problems with demonstrations, to practise on and to score; and traces that are empty more often for one kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from benchmarks.math.prepare import by_share, prepare
 from benchmarks.math.problems import Problem, route, routes
 from methodbench.correctness import AnswerConfig, Correctness
 
-SIZES: dict[str, Any] = {"train": 1500, "validation": 100, "test": 200, "arithmetic": 0, "prompts": 400}
+SIZES: dict[str, Any] = {
+    "train": 1500,
+    "validation": 100,
+    "test": 200,
+    "arithmetic": 0,
+    "demonstrated": 100,
+    "prompts": 400,
+}
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -32,23 +39,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return folders
 
 
-def test_prompts_stand_in_no_other_split_whatever_the_seeds(made: dict[int, Path]) -> None:
+@pytest.mark.parametrize("split", ["prompts", "demonstrated"])
+def test_its_problems_stand_in_no_other_split_whatever_the_seeds(split: str, made: dict[int, Path]) -> None:
     for one in made.values():
-        asked = {row["prompt"] for row in read(one / "prompts.jsonl")}
-        assert len(asked) == SIZES["prompts"]
+        asked = {row["prompt"] for row in read(one / f"{split}.jsonl")}
+        assert len(asked) == SIZES[split]
         for two in made.values():
-            for split in ("train", "validation", "test"):
-                assert not asked & {row["prompt"] for row in read(two / f"{split}.jsonl")}
+            for other in {"train", "validation", "test", "prompts", "demonstrated"} - {split}:
+                assert not asked & {row["prompt"] for row in read(two / f"{other}.jsonl")}
 
 
-def test_held_out_rows_do_not_depend_on_prompts(made: dict[int, Path], tmp_path: Path) -> None:
-    prepare(tmp_path, MathConfig(**SIZES | {"prompts": 0, "train": 0}), 1)
-    for split in ("validation", "test"):
+def test_what_is_demonstrated_is_held_out_from_neighbouring_seeds(made: dict[int, Path]) -> None:
+    first, second = ({row["prompt"] for row in read(made[seed] / "demonstrated.jsonl")} for seed in (0, 1))
+    assert not first & second
+
+
+@pytest.mark.parametrize("taken", ["prompts", "demonstrated"])
+def test_only_training_rows_depend_on_whether_it_is_asked_for(
+    taken: str, made: dict[int, Path], tmp_path: Path
+) -> None:
+    prepare(tmp_path, MathConfig(**SIZES | {taken: 0}), 1)
+    for split in {"validation", "test", "prompts", "demonstrated"} - {taken}:
         assert (tmp_path / f"{split}.jsonl").read_bytes() == (made[1] / f"{split}.jsonl").read_bytes()
+    assert (tmp_path / "train.jsonl").read_bytes() != (made[1] / "train.jsonl").read_bytes()
 
 
-def test_a_demonstration_is_one_whole_trace_and_graded_right(made: dict[int, Path]) -> None:
-    rows = read(made[0] / "prompts.jsonl")
+@pytest.mark.parametrize("split", ["prompts", "demonstrated"])
+def test_a_demonstration_is_one_whole_trace_and_graded_right(split: str, made: dict[int, Path]) -> None:
+    rows = read(made[0] / f"{split}.jsonl")
     assert [row["id"] for row in rows] == list(range(len(rows)))
     for row in rows:
         assert set(row) - {"answers"} == {"id", "kind", "prompt", "answer", "demonstration"}

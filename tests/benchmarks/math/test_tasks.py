@@ -21,7 +21,10 @@ FOLDER = Path(__file__).parents[3] / "benchmarks" / "math"
 
 
 class Scripted(LM):
-    """Answers what it is told to; the right option is the likeliest, or by `gold=False` the least likely."""
+    """Answers what it is told to; the right option is the likeliest, or by `gold=False` the least likely.
+
+    A worked solution is certain to it, or costs it one nat a word.
+    """
 
     def __init__(self, gold: bool) -> None:
         super().__init__()
@@ -33,6 +36,9 @@ class Scripted(LM):
         return [answer(request.doc) if self.gold else "" for request in requests]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        self.arguments += [request.args for request in requests]
+        if "demonstration" in requests[0].doc:
+            return [(0.0 if self.gold else -float(len(request.args[1].split())), self.gold) for request in requests]
         right = [request.args[1].strip() == request.doc["answer"] for request in requests]
         return [(float(one is self.gold), False) for one in right]
 
@@ -52,8 +58,8 @@ def answer(doc: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("math")
-    config = MathConfig(train=0, validation=12, test=24, arithmetic=12, published=SCORED, stand_in=True)
-    prepare(folder, config, 0)
+    sizes = {"train": 0, "validation": 12, "test": 24, "arithmetic": 12, "demonstrated": 12}
+    prepare(folder, MathConfig(**sizes, published=SCORED, stand_in=True), 0)
     return folder
 
 
@@ -82,7 +88,7 @@ def test_gold_scores_one_and_empty_scores_nothing(name: str, data: Path) -> None
     for gold in (True, False):
         scores, _ = run(name, data, gold)
         assert {metric.name: scores[f"{metric.name},none"] for metric in task.metrics} == {
-            metric.name: float(gold) for metric in task.metrics
+            metric.name: float(gold == (metric.direction == "greater")) for metric in task.metrics
         }
 
 
@@ -96,6 +102,12 @@ def test_a_reasoning_prompt_ends_with_the_opening_of_the_thinking(data: Path) ->
     prompts = [prompt for prompt, _ in model.arguments]
     assert all(prompt.endswith(" <think>") for prompt in prompts)
     assert {json.loads(line)["prompt"] for line in (data / "test.jsonl").read_text().splitlines()} == set(prompts)
+
+
+def test_a_demonstration_is_given_behind_its_prompt(data: Path) -> None:
+    _, model = run("demonstrated", data, True)
+    rows = [json.loads(line) for line in (data / "demonstrated.jsonl").read_text().splitlines()]
+    assert model.arguments == [(row["prompt"], row["demonstration"]) for row in rows]
 
 
 @pytest.mark.parametrize(("name", "budget"), [("gsm8k", 32768), ("aime24", 38912), ("aime25", 38912)])
