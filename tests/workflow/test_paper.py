@@ -42,13 +42,37 @@ AT_MOST = {"length": 320, "train_len": 64, "grid_step": 16, "min_len": 96, "wind
 AT_MOST |= {"keep": 60, "keep_last": 20}
 # What a method trains or asks with: rows enough that a random model's guesses are right now and then.
 ROUND = {"samples": 8, "temperature": 5.0, "max_new_tokens": 96, "epochs": 1, "batch_size": 8, "micro_batch": 8}
-TRAINING = {"self_improve": ROUND, "imm_match": {"max_new_tokens": 8}, "imm_layers": {"permutations": 100}}
+SFT = {"steps": 1, "batch_size": 2, "micro_batch": 2, "max_length": 2048}
+RL = {"vllm": False, "questions": 2, "samples": 2, "updates": 1, "micro_batch": 2, "max_new_tokens": 8, "steps": 2}
+WOVEN = {"trigger": 2, "session": {"micro_batch": 2, "max_length": 2048}}
+TRAINING: dict[str, dict[str, Any]] = {
+    "self_improve": ROUND,
+    "imm": {"improve": ROUND},
+    "imm_match": {"max_new_tokens": 8},
+    "imm_layers": {"permutations": 100},
+    "sft": SFT,
+    "grpo": RL,
+    "rloo": RL,
+    "mifo": {"rl": RL, "interleave": WOVEN},
+    "relift": {"rl": RL, "interleave": WOVEN},
+    "luffy": {"rl": RL},
+    "mifo_drop_sft": {"sft": SFT},
+    "mifo_drop_rl": {"rl": RL},
+}
 
 
 def smaller(config: dict[str, Any]) -> dict[str, Any]:
     """A config whose numbers fit models of two layers that read a few hundred tokens."""
     layers = {"layers": [0]} if "layers" in config else {}
     return config | {key: min(config[key], most) for key, most in AT_MOST.items() if key in config} | layers
+
+
+def changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the changes, those of a part of it within that part."""
+    new = {
+        key: changed(config.get(key, {}), value) if isinstance(value, dict) else value for key, value in changes.items()
+    }
+    return config | new
 
 
 def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
@@ -70,9 +94,7 @@ def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
             kept = {key: spec["config"][key] for key in ("architecture", "single_tokens") if key in spec["config"]}
             spec["config"] = {"folder": str(models / kept["architecture"]), **kept}
         else:
-            spec["config"] = smaller(spec.get("config", {})) | TRAINING.get(spec.get("method", ""), {})
-            if spec.get("method") == "imm":
-                spec["config"]["improve"] = spec["config"].get("improve", {}) | ROUND
+            spec["config"] = changed(smaller(spec.get("config", {})), TRAINING.get(spec.get("method", ""), {}))
     study["seeds"] = study["seeds"][:1]
     named = " ".join(name for job in study["evaluate"].values() for name in job["runtimes"])
     for pattern, spec in study["runtimes"].items():
