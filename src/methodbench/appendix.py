@@ -17,7 +17,7 @@ from methodbench.reported import Cell, Reported, ReportedTable, load_reported
 from methodbench.results import Missing, Results
 from methodbench.score import Score
 from methodbench.stats import Undefined
-from methodbench.study import Choice
+from methodbench.study import Choice, Study
 from methodbench.tables import on_its_own_items
 from methodbench.wording import Unit, count, level, listed, number
 
@@ -139,7 +139,7 @@ def _arms_of(results: Results, entry: ReportedTable, row: str) -> list[Arm]:
         return []
     runtimes = study_runtimes(results.study)
     arms = list(dict.fromkeys(arm for arms in results.arms.values() for arm in arms))
-    models = {arm.checkpoint for arm in arms if _plain(arm.checkpoint) == _plain(entry.model)}
+    models = {arm.checkpoint for arm in arms if _plain(_origin(results.study, arm.checkpoint)) == _plain(entry.model)}
     if models or results.scale == "paper":
         arms = [arm for arm in arms if arm.checkpoint in models]
     if entry.varies:
@@ -148,6 +148,15 @@ def _arms_of(results: Results, entry: ReportedTable, row: str) -> list[Arm]:
     named = [arm for arm in arms if row in (arm.runtime, arm.checkpoint)]
     by_method = [arm for arm in arms if runtimes[arm.runtime].spec.method == row and not runtimes[arm.runtime].values]
     return (named or by_method)[:1]
+
+
+def _origin(study: Study, checkpoint: str) -> str:
+    """The checkpoint that this one was made from, in the end: of several parents the last, which is what was changed."""
+    while parents := study.checkpoints[checkpoint].parents:
+        if parents[-1] not in study.checkpoints:  # another study's
+            break
+        checkpoint = parents[-1]
+    return checkpoint
 
 
 def _setting(runtime: RuntimeArm) -> tuple[str, dict[str, str]]:
@@ -190,7 +199,7 @@ def _tasks_of(results: Results, entry: ReportedTable) -> list[str]:
     tasks = [task for task in results.arms if _comparable(results, task, entry.unit)]
     if entry.benchmark and len(entry.columns) > 1:
         return [task for task in tasks if _is_version(task, entry)]
-    return [task for task in tasks if results.scale != "paper" or _named_in(task, entry.columns)]
+    return [task for task in tasks if results.scale != "paper" or _named_in(results, task, entry.columns)]
 
 
 def _comparable(results: Results, task: str, unit: str) -> bool:
@@ -280,8 +289,10 @@ def _cell(value: Cell, digits: int) -> str:
     return "—" if value is None else value if isinstance(value, str) else f"{value:.{digits}f}"
 
 
-def _named_in(task: str, columns: Sequence[str]) -> bool:
-    return _plain(task.rpartition("/")[2]) in {_plain(column) for column in columns}
+def _named_in(results: Results, task: str, columns: Sequence[str]) -> bool:
+    """Is the task a column, or the split that it asks: ``math500_templated`` asks ``math500``?"""
+    split = results.tasks[task].split if task in results.tasks else ""
+    return not {_plain(task.rpartition("/")[2]), _plain(split)}.isdisjoint(_plain(column) for column in columns)
 
 
 def _plain(name: str) -> str:
