@@ -151,7 +151,7 @@ def _arms_of(results: Results, entry: ReportedTable, row: str) -> list[Arm]:
 
 
 def _origin(study: Study, checkpoint: str) -> str:
-    """The checkpoint that this one was made from, in the end: of several parents the last, which is what was changed."""
+    """The checkpoint that this one goes back to: of several parents the last, which is what was changed."""
     while parents := study.checkpoints[checkpoint].parents:
         if parents[-1] not in study.checkpoints:  # another study's
             break
