@@ -11,6 +11,7 @@ import pytest
 
 from methodbench.errors import UserError
 from methodbench.graph import Graph
+from methodbench.workflow import Workflow
 
 GOOD = """
 study: toy
@@ -259,3 +260,13 @@ def test_reading_the_graph_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_optional_study_is_made_when_it_is_named(project: Project) -> None:
+    root = project(toy=GOOD, more=GOOD.replace("study: toy", "study: more\noptional: true"))
+
+    def made(studies: str) -> list[str]:
+        return [study.study.study for study in Workflow(root, {"scale": "smoke", "studies": studies}).studies]
+
+    assert made("all") == ["toy"]
+    assert made("more") == ["more"]

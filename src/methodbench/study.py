@@ -149,6 +149,7 @@ class Study:
     study: str = field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str = ""
     about: str = ""  # paragraphs that open the report
+    optional: bool = False  # made only when it is named, not with `studies: all`
     seeds: tuple[int, ...] = field(default=(0,), min_length=1)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     checkpoints: dict[str, CheckpointSpec] = field(min_length=1)

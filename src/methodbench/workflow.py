@@ -33,10 +33,13 @@ class Workflow:
         try:
             settings = parse(RunConfig, values, "config/config.yaml")
             self.graph = Graph(self.root, settings.scale)
-            names = self.graph.study_names() if settings.studies == "all" else settings.studies
+            every = settings.studies == "all"
+            names = self.graph.study_names() if every else settings.studies
             names = [names] if isinstance(names, str) else list(names)
             self.studies = [self.graph.study(name, "config/config.yaml: key 'studies'") for name in names]
-            if settings.studies == "all":  # the one with the fewest scores first, so that there is soon one to read
+            if every:
+                self.studies = [study for study in self.studies if not study.study.optional]
+                # The one with the fewest scores first, so that there is soon one to read.
                 self.studies.sort(key=lambda study: sum(len(node.pairs) for node in study.evaluations))
         except UserError as error:
             self._refuse(error)
