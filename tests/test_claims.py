@@ -19,6 +19,7 @@ from methodbench.stats import Estimate
 from methodbench.study import Claim
 from methodbench.verify import verify
 from tests.drawings.long_study import write_measures
+from tests.drawings.round_study import FAR, NEAR, round_results
 from tests.results_factory import Planted, study_of, write_results
 
 TASK = "math/test"
@@ -245,6 +246,31 @@ def test_the_report_tells_of_ranks(tmp_path: Path) -> None:
     assert "**holds**: falls and again;" in text
     assert "demo falls" in render_index(tmp_path, "mini", [results.study]).read_text()
     assert all("the study asks for this score" in sentence for sentence in verify(tmp_path, "mini", results.study))
+
+
+def test_a_gain_less_another_is_judged_with_its_controls(tmp_path: Path) -> None:
+    """Planted: `tuned_3` gains 35 points and loses 25, a gap of 60; `other` gains 18 and loses 20, a gap of 38."""
+    where = {"metric": f"{NEAR}/exact_match", "minus": f"{FAR}/exact_match"}
+    claim = {"id": "C", "says": "more here than there", "left": "tuned_3@plain", "right": "base@plain", **where}
+    claims = [
+        {**claim, "id": "apart", "controls": ["other"], "at_least": 0.4},
+        {**claim, "id": "alone", "minus": ""},
+        {**claim, "id": "even", "left": "mixed_1", "at_least": 0.3},
+    ]
+    results = round_results(tmp_path, claims=claims)
+    found = {judgement.claim.id: judgement for judgement in judge(results)}
+    effects = {name: judgement.comparison.effect for name, judgement in found.items()}
+    assert {name: effect and effect.value for name, effect in effects.items()} == {
+        "apart": pytest.approx(0.6, abs=0.08),
+        "alone": pytest.approx(0.35, abs=0.08),
+        "even": pytest.approx(0.13, abs=0.08),
+    }
+    assert (found["apart"].verdict, found["even"].verdict) == ("holds", "direction only")
+    (control,) = found["apart"].controls
+    assert control.beaten and control.reaches == pytest.approx(38 / 60, abs=0.1)
+    assert control.alone.metric == found["apart"].comparison.metric != found["alone"].comparison.metric
+    report = render(tmp_path, "mini", results.study).read_text()
+    assert f"exact match on {NEAR}, less the difference in exact match on {FAR}" in report
 
 
 def test_smoke_makes_no_claims_of_ranks(tmp_path: Path) -> None:

@@ -176,6 +176,9 @@ claims: [{id: C, says: x, checkpoint: copied, rank: [importance, change], direct
     assert study.claims[0].rank == ("importance", "change")
 
 
+PAIR = "left: plain, right: picked, metric: math/test/exact_match"
+
+
 @pytest.mark.parametrize(
     ("claim", "said"),
     [
@@ -190,6 +193,10 @@ claims: [{id: C, says: x, checkpoint: copied, rank: [importance, change], direct
         ("checkpoint: base, rank: [a, b], controls: [plain]", r"key 'controls': .*takes none, given \['plain'\]"),
         ("checkpoint: bse, rank: [a, b]", r"claims\.C\.checkpoint: unknown checkpoint 'bse'.*did you mean 'base'"),
         ("checkpoint: base, rank: [a]", r"key 'claims\.0\.rank"),
+        ("checkpoint: base, rank: [a, b], minus: x/y/z", r"key 'minus': a claim with 'rank' takes none"),
+        (f"{PAIR}, minus: math/test/tokens", r"key 'minus': given 'math/test/tokens', must be of another benchmark"),
+        (f"{PAIR}, minus: math/tst/exact_match", r"claims\.C\.minus: unknown benchmark 'math/tst'"),
+        (f"{PAIR}, minus: math/validation/efficiency", "a gain in efficiency is compared with no other"),
     ],
 )
 def test_a_claim_compares_arms_or_ranks_columns(project: Project, claim: str, said: str) -> None:

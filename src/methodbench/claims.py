@@ -27,7 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from methodbench.compare import EFFICIENCY, Comparison, compare, correlate
+from methodbench.compare import EFFICIENCY, MINUS, Comparison, compare, correlate
 from methodbench.results import Results
 from methodbench.stats import holm
 from methodbench.study import Claim
@@ -101,7 +101,7 @@ def judge(results: Results) -> list[Judgement]:
     for claim in claims:
         main, p = get(_key(claim)), adjusted.get(_key(claim), 1.0)
         controls = tuple(
-            _control(claim, main, get(key), get((name, claim.right, claim.metric)), adjusted.get(key, 1.0))
+            _control(claim, main, get(key), get((name, claim.right, key[2])), adjusted.get(key, 1.0))
             for name, key in zip(claim.controls, _against(claim), strict=True)
         )
         verdict, why = decide(claim, main, p, controls, len(tested))
@@ -189,11 +189,13 @@ def _control(claim: Claim, main: Comparison, against: Comparison, alone: Compari
 
 
 def _key(claim: Claim) -> Key:
-    return (claim.checkpoint, "", ":".join(claim.rank)) if claim.rank else (claim.left, claim.right, claim.metric)
+    if claim.rank:
+        return claim.checkpoint, "", ":".join(claim.rank)
+    return claim.left, claim.right, MINUS.join(claim.metrics())
 
 
 def _against(claim: Claim) -> list[Key]:
-    return [(claim.left, name, claim.metric) for name in claim.controls]
+    return [(claim.left, name, MINUS.join(claim.metrics())) for name in claim.controls]
 
 
 def _p(comparison: Comparison) -> float:

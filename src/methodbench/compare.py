@@ -1,8 +1,9 @@
 """One comparison of two arms (or two curves of arms) on one metric: the effect with its interval, or why there is none.
 
 The metric is "dataset/task/field", "dataset/task/above:below" (a ratio of sums), or "dataset/task/efficiency", where
-both sides are curves and the effect is the efficiency gain E[ΔE] of `efficiency`. `correlate` is the other kind of
-effect: how two columns of a checkpoint's measures.csv go together.
+both sides are curves and the effect is the efficiency gain E[ΔE] of `efficiency`. "A − B" is the gain on one metric
+less that on another, of another task. `correlate` is the other kind of effect: how two columns of a checkpoint's
+measures.csv go together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from methodbench.stats import (
 from methodbench.wording import Unit
 
 EFFICIENCY = "efficiency"
+MINUS = " − "  # between two metrics: the gain on the first less the gain on the second
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ def compare(results: Results, left: str, right: str, metric: str) -> Comparison:
     Raises:
         UserError: a name means nothing or several things in this study.
     """
+    first, minus, second = metric.partition(MINUS)
+    if minus:
+        return compare_gap(results, left, right, (first, second))
     task, _, name = metric.rpartition("/")
     sides = [_arms(results, word, task, name) for word in (left, right)]
     try:
@@ -74,7 +79,7 @@ def compare_gap(results: Results, left: str, right: str, metrics: tuple[str, str
         UserError: as `compare`.
     """
     gains = [compare(results, left, right, metric) for metric in metrics]
-    name = " − ".join(metrics)
+    name = MINUS.join(metrics)
     for gain in gains:
         if gain.effect is None:
             return Comparison(left, right, name, reason=gain.reason)

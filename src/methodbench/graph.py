@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from methodbench.arms import candidate_name, curve_arms, resolve, resolve_over, study_runtimes
+from methodbench.arms import candidate_name, study_runtimes
 from methodbench.benchmark import Task, discover_families
 from methodbench.config import parse
 from methodbench.errors import UserError, nearest
 from methodbench.method import Traits, discover_methods, find
 from methodbench.nodes import UNSEEDED, CheckpointNode, DatasetNode, EvaluateNode, Pair, StudyGraph
-from methodbench.study import Choice, Claim, EvaluateSpec, Figure, Study, read_study
+from methodbench.study import Choice, EvaluateSpec, Study, read_study
+from methodbench.study_words import check_words
 
 SCALES = ("smoke", "mini", "paper")
 
@@ -46,7 +47,7 @@ class Graph:
             nodes = [self.checkpoint(name, checkpoint, seed) for checkpoint in spec.checkpoints for seed in spec.seeds]
             own = {node.path: node for node in nodes if node.study == name}
             graph = StudyGraph(spec, file, datasets, tuple(own.values()), tuple(self._evaluations(name)))
-            _check_words(graph)
+            check_words(graph)
             self._studies[name] = graph
         return self._studies[name]
 
@@ -267,124 +268,3 @@ def _check_metric(choice: Choice, task: Task, where: str) -> None:
     names = [metric.name for metric in task.metrics]
     if choice.metric not in names:
         raise UserError(f"{where}: unknown metric '{choice.metric}' of {choice.on}; {nearest(choice.metric, names)}")
-
-
-def _check_words(graph: StudyGraph) -> None:
-    """Claims, curves and figures must name arms and tasks that exist."""
-    study, file = graph.study, graph.file
-    arms = study_runtimes(study)
-    evaluated = {(node.checkpoint.name, pair.runtime) for node in graph.evaluations for pair in node.pairs}
-    evaluated |= {(checkpoint, arms[runtime].pattern) for checkpoint, runtime in evaluated}
-    checkpoints = {name for entry in study.evaluate.values() for name in entry.checkpoints}
-    words = {*arms, *(arm.pattern for arm in arms.values()), *checkpoints}
-    words |= {f"{checkpoint}@{runtime}" for checkpoint in checkpoints for _, runtime in evaluated}
-    tasks = {pair.task_name: pair for node in graph.evaluations for pair in node.pairs}
-
-    def check(given: str, allowed: Iterable[str], where: str, what: str) -> None:
-        if given not in set(allowed):
-            raise UserError(f"{file}: {where}: unknown {what} '{given}'; {nearest(given, allowed)}")
-
-    for name, curve in study.curves.items():
-        for arm in curve.arms:
-            check(arm, {*words, *study.checkpoints}, f"curves.{name}.arms", "arm")
-    for claim in study.claims:
-        where = f"claims.{claim.id}"
-        _check_claim(claim, f"{file}: {where}")
-        if claim.rank:
-            check(claim.checkpoint, study.checkpoints, f"{where}.checkpoint", "checkpoint")
-            continue
-        task, _, metric = claim.metric.rpartition("/")
-        check(task, tasks, f"{where}.metric", "benchmark")
-        allowed = study.curves if metric == "efficiency" else words
-        for arm in (claim.left, claim.right, *claim.controls):
-            check(arm, allowed, where, "curve" if metric == "efficiency" else "arm")
-            if metric == "efficiency":
-                curve_arms(study, arm, task)
-    for figure in study.figures:
-        where = f"figures.{figure.id}"
-        _check_figure(figure, f"{file}: {where}")
-        known: dict[str, tuple[Iterable[str], str]] = {
-            "tasks": (tasks, "benchmark"),
-            "arms": (words, "arm"),
-            "curves": (study.curves, "curve"),
-            "checkpoints": (study.checkpoints, "checkpoint"),
-        }
-        for key, (names, what) in known.items():
-            for word in getattr(figure, key):
-                check(word, names, f"{where}.{key}", what)
-        if figure.task:
-            check(figure.task, tasks, f"{where}.task", "benchmark")
-        if figure.origin:
-            check(figure.origin, words, f"{where}.origin", "arm")
-        _check_arms(study, figure, f"{file}: {where}")
-
-
-def _check_claim(claim: Claim, where: str) -> None:
-    """It compares two arms, or correlates two columns; never both."""
-    pair: dict[str, object] = {"left": claim.left, "right": claim.right, "metric": claim.metric}
-    columns: dict[str, object] = {"checkpoint": claim.checkpoint, "rank": claim.rank}
-    ranked = any(columns.values())
-    for key, value in (columns if ranked else pair).items():
-        if not value:
-            raise UserError(
-                f"{where}: missing key '{key}': a claim needs left, right and metric, or else checkpoint and rank"
-            )
-    for key, value in {**pair, "controls": claim.controls}.items():
-        if ranked and value:
-            raise UserError(f"{where}: key '{key}': a claim with 'rank' takes none, given {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    return str(list(value)) if isinstance(value, tuple) else f"'{value}'"
-
-
-def _check_figure(figure: Figure, where: str) -> None:
-    """Whatever its kind needs is there, and its numbers fit together."""
-    needed = {"curve": ("task", "curves"), "measures": ("curves",), "plane": ("tasks",)}
-    needed |= dict.fromkeys(("sweep", "bars", "stack", "profile"), ("task", "arms"))
-    needed |= dict.fromkeys(("lengths", "heat"), ("tasks", "arms"))
-    needed |= dict.fromkeys(("histogram", "layers"), ("checkpoints", "x"))
-    for key in needed[figure.kind]:
-        if not getattr(figure, key):
-            raise UserError(f"{where}: missing key '{key}': a figure of kind '{figure.kind}' needs it")
-    if figure.kind == "plane":
-        if len(set(figure.tasks)) != 2 or len(figure.tasks) != 2 or len(figure.y) > 2:
-            raise UserError(
-                f"{where}: keys 'tasks' and 'y': given {', '.join(figure.tasks)} and {', '.join(figure.y)}; a figure "
-                "of kind 'plane' has two different tasks, and one field or one for each of them"
-            )
-        if not figure.curves and not figure.arms:
-            raise UserError(f"{where}: missing key 'curves' or 'arms': a figure of kind 'plane' needs one of them")
-    if figure.clip and figure.clip[0] >= figure.clip[1]:
-        raise UserError(f"{where}: key 'clip': given {list(figure.clip)}, must be the lowest value, then the highest")
-
-
-def _check_arms(study: Study, figure: Figure, where: str) -> None:
-    """Its arms are scored where it looks for them, and it has a tick for each of what it names."""
-    longest = max((study.curves[name].arms for name in figure.curves), key=len, default=())
-    ticked = {"profile": ("'y'", figure.y), "measures": ("the arms of its longest curve", longest)}
-    what, named = ticked.get(figure.kind, ("'tasks'", figure.tasks))
-    if figure.ticks and len(figure.ticks) != len(named):
-        raise UserError(f"{where}: key 'ticks': given {len(figure.ticks)}, must be as many as {what} ({len(named)})")
-    if figure.kind in ("lengths", "heat"):
-        resolve_over(study, figure.arms, figure.tasks)
-    elif figure.kind == "curve":
-        for name in figure.curves:
-            curve_arms(study, name, figure.task)
-    elif figure.kind == "measures":
-        for name in figure.curves:
-            for word in study.curves[name].arms:
-                if word.partition("@")[0] not in study.checkpoints:
-                    raise UserError(
-                        f"{where}.curves: curve '{name}' holds '{word}', which names no checkpoint; "
-                        f"{nearest(word, study.checkpoints)}"
-                    )
-    elif figure.kind == "plane":
-        paths = [word for name in figure.curves for word in study.curves[name].arms]
-        for word in dict.fromkeys([*paths, *figure.arms, *([figure.origin] if figure.origin else [])]):
-            one, other = (set(resolve(study, word, task)) for task in figure.tasks)
-            if one != other:
-                raise UserError(
-                    f"{where}: '{word}' means {', '.join(sorted(map(str, one)))} on {figure.tasks[0]}, but "
-                    f"{', '.join(sorted(map(str, other)))} on {figure.tasks[1]}; name an arm that both tasks score"
-                )

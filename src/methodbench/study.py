@@ -84,6 +84,9 @@ class Claim:
     With `checkpoint` and `rank` instead of `left`, `right` and `metric`, the effect is Spearman's rho between two
     columns of the file ``measures.csv`` that the checkpoint's transform left in its folder, over the file's rows; it
     takes no controls.
+
+    With `minus`, the effect is what `left` gains over `right` on `metric` less what it gains on `minus`: what is
+    forgotten of some things beyond what is lost of others.
     """
 
     id: str
@@ -91,12 +94,17 @@ class Claim:
     left: str = ""
     right: str = ""
     metric: str = ""  # "dataset/task/metric"; a/b after the task means a ratio of sums, e.g. math/test/latent:tokens
+    minus: str = ""  # "dataset/task/metric" of another task
     checkpoint: str = ""  # rank: a name in the study's `checkpoints`
     rank: tuple[str, str] | None = None  # two columns of measures.csv; `less` claims that one falls as the other rises
     direction: Literal["greater", "less"] = "greater"
     at_least: float = field(0.0, ge=0)  # smallest effect that counts, in the metric's unit; of a rank |rho|
     source: str = ""  # table or section of the paper
     controls: tuple[str, ...] = ()  # arms that must not do as well as `left`
+
+    def metrics(self) -> tuple[str, ...]:
+        """`metric`, and `minus` if it is given."""
+        return (self.metric, self.minus) if self.minus else (self.metric,)
 
 
 @config

@@ -190,8 +190,9 @@ def tags(results: Results, context: ReportContext, tasks: Sequence[str], arm: Ar
     controls = {
         control
         for claim in results.study.claims
-        for task in [claim.metric.rpartition("/")[0]]
-        if task in tasks and not claim.metric.endswith(f"/{EFFICIENCY}")
+        for metric in claim.metrics()
+        for task in [metric.rpartition("/")[0]]
+        if task in tasks and not metric.endswith(f"/{EFFICIENCY}")
         for name in claim.controls
         for control in resolve(results.study, name, task)
     }
@@ -284,7 +285,7 @@ def _told(claim: Claim) -> str:
     if claim.rank:
         x, y = (f"`{column}`" for column in claim.rank)
         return f"Rank correlation (Spearman's rho) of {x} and {y} in the measures of `{claim.checkpoint}`"
-    return f"`{claim.left}` against `{claim.right}`, {_metric(claim.metric)}"
+    return f"`{claim.left}` against `{claim.right}`, {', less the difference in '.join(map(_metric, claim.metrics()))}"
 
 
 def _metric(metric: str) -> str:
