@@ -41,7 +41,7 @@ class UnlearnConfig:
     lora_alpha: int = field(16, ge=1)  # [B]
     lora_dropout: float = field(0.05, ge=0, lt=1)  # [B]
     max_length: int | None = field(None, ge=8)  # tokens of a row, image tokens included; [B] parses a limit, unused
-    save_every: int = field(100, ge=1)  # steps between states that a killed job goes on from
+    save_every: int = field(200, ge=1)  # steps between states that a killed job goes on from
 
     def whole_sequence(self) -> bool:
         """Is the loss taken over prompt and completion?"""
