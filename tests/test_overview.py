@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from methodbench.arms import Arm
 from methodbench.benchmark import Metric, Task
 from methodbench.method import Method
 from methodbench.overview import families_of_tasks
 from methodbench.report import ReportContext, render
 from methodbench.results import Results
+from methodbench.tables import tags
 from tests.results_factory import Planted, study_of, write_results
 
+Role = Literal["method", "baseline", "control", "tool"]
 TASKS = ["l256/recall", "l512/recall", "l1024/recall"]
 VALUES: dict[str, Any] = {
     "study": "long",
@@ -152,3 +155,26 @@ def test_tasks_of_several_names_make_a_table_each() -> None:
 
     assert groups(tasks) == [tasks[:3], tasks[3:]]
     assert groups(tasks[:4]) == [tasks[:4]] and groups(tasks[:2]) == []
+
+
+@pytest.mark.parametrize(
+    ("transform", "runtime", "tag"),
+    [
+        ("tool", "baseline", ["baseline"]),
+        ("baseline", "baseline", ["baseline"]),
+        ("method", "baseline", []),
+        ("control", "baseline", ["control"]),
+        ("control", "method", []),
+        ("method", "control", ["control"]),
+    ],
+)
+def test_under_ordinary_decoding_the_transform_gives_an_arm_its_role(
+    tmp_path: Path, transform: Role, runtime: Role, tag: list[str]
+) -> None:
+    study = study_of({"study": "s", "checkpoints": {"made": {"method": "t"}}, "runtimes": {"run": {"method": "r"}}})
+    methods = {
+        "t": Method("t", "transform", "a:b", object, role=transform, summary="s"),
+        "r": Method("r", "runtime", "a:b", object, role=runtime, summary="s"),
+    }
+    results = Results.load(tmp_path, "mini", study)
+    assert tags(results, ReportContext(methods=methods), ["d/t"], Arm("made", "run")) == tag

@@ -196,11 +196,18 @@ def tags(results: Results, context: ReportContext, tasks: Sequence[str], arm: Ar
         for name in claim.controls
         for control in resolve(results.study, name, task)
     }
-    method = context.methods.get(spec.method)
-    role = "control" if arm in controls else method.role if method else ""
+    role = "control" if arm in controls else _role(context, results.study, arm)
     own = [task for task in tasks if on_its_own_items(spec.choose, task)]
     chosen = f"chosen on {'these very items' if len(tasks) == 1 else f'the items of {own[0]}'}" if own else ""
     return [tag for tag in (role if role in ("baseline", "control") else "", chosen) if tag]
+
+
+def _role(context: ReportContext, study: Study, arm: Arm) -> str:
+    """The runtime's, but under ordinary decoding that of the transform that made the checkpoint."""
+    made_by = study.checkpoints[arm.checkpoint].method if arm.checkpoint in study.checkpoints else ""
+    names = (study_runtimes(study)[arm.runtime].spec.method, made_by)
+    runtime, transform = (context.methods[name].role if name in context.methods else "" for name in names)
+    return transform if runtime == "baseline" and transform in ("method", "control") else runtime
 
 
 def apart(results: Results, rows: Sequence[Row], lines: Callable[[Sequence[Row]], str]) -> str:
