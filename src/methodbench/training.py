@@ -114,6 +114,15 @@ class WeightedTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler or super()._get_train_sampler(train_dataset)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """A state's weights; image-text models write them under old names, which transformers' loader passes over."""
+        own = self.model
+        if isinstance(own, PreTrainedModel) and hasattr(own.config, "vision_config") and not self.is_fsdp_enabled:
+            whole = type(own).from_pretrained(resume_from_checkpoint, use_safetensors=True, dtype=own.dtype)
+            own.load_state_dict(whole.state_dict())
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
