@@ -1,8 +1,11 @@
 """Methods every study may use without a folder under methods/: the ground that the others stand on."""
 
 from methodbench.builtin.fetch_config import FetchConfig, fetch_traits
+from methodbench.builtin.multimodal_sft_config import MultimodalSftConfig
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
+from methodbench.builtin.pretrain_llava_config import PretrainLlavaConfig, pretrain_llava_traits
+from methodbench.builtin.pretrain_vision_config import PretrainVisionConfig, pretrain_vision_traits
 from methodbench.builtin.reconfigure_config import ReconfigureConfig
 from methodbench.builtin.sft_config import SftConfig
 from methodbench.merging.config import MergeConfig
@@ -30,6 +33,41 @@ METHODS = [
         data=("train",),
         role="tool",
         traits=pretrain_traits,
+        resources=Resources(threads=1, mem_mb=2500),
+    ),
+    Method(
+        name="pretrain_vision",
+        kind="transform",
+        entry="methodbench.builtin.pretrain_vision:pretrain_vision",
+        config=PretrainVisionConfig,
+        summary="a small CLIP vision tower from scratch on labelled pictures",
+        data=("faces",),
+        role="tool",
+        traits=pretrain_vision_traits,
+        resources=Resources(threads=1, mem_mb=2500),
+    ),
+    Method(
+        name="pretrain_llava",
+        kind="transform",
+        entry="methodbench.builtin.pretrain_llava:pretrain_llava",
+        config=PretrainLlavaConfig,
+        summary="a small LLaVA around a vision tower, on rows with and without pictures",
+        parents=(1, 1),
+        data=("train", "pictures", "vocabulary"),
+        role="tool",
+        traits=pretrain_llava_traits,
+        resources=Resources(threads=1, mem_mb=2500),
+    ),
+    Method(
+        name="multimodal_sft",
+        kind="transform",
+        entry="methodbench.builtin.multimodal_sft:multimodal_sft",
+        config=MultimodalSftConfig,
+        summary="supervised fine-tuning of an image-text model on rows with and without pictures",
+        parents=(1, 1),
+        data=("train", "pictures"),
+        role="baseline",
+        neutral={"steps": 0},
         resources=Resources(threads=1, mem_mb=2500),
     ),
     Method(
