@@ -43,6 +43,7 @@ FAMILIES = [
         config=UnlearningConfig,
         summary="Persons with faces and facts in pictures and in texts, some to be forgotten; published sets.",
         version=1,
+        recalls=True,
         tasks=(
             *(
                 _task(f"{name}_{ratio}_{mode}" + f"_{form}" * (form != name), f"{name}_{ratio}_{mode}", mode, form)

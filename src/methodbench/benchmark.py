@@ -41,7 +41,8 @@ class Family:
     """A folder under benchmarks/. `prepare` is "module:function", called as ``prepare(out, config, seed)``.
 
     `prepare` writes one ``<split>.jsonl`` for each split into the folder `out`; `splits(config)` names them
-    before they exist, so that a study that asks for a missing one is refused while the graph is read.
+    before they exist, so that a study that asks for a missing one is refused while the graph is read. Where `recalls`
+    is true, tasks ask on purpose for what training rows tell; the family's own tests say which splits may share items.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Family:
     tasks: tuple[Task, ...]
     summary: str
     version: int = 1
+    recalls: bool = False
 
     def splits(self, config: Any) -> tuple[str, ...]:
         """Names of the files that `prepare` writes under `config` (the config class says so)."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import lm_eval.evaluator
 import pytest
@@ -54,6 +54,9 @@ def offline(family: Family) -> Any:
     values |= dict.fromkeys(sorted(set(SWITCHES) & keys(family)), True)
     config = parse(family.config, values, family.name)
     missing = sorted(wanted - set(family.splits(config)))
+    if missing and "sets" in keys(family):  # published under other names than their splits have
+        (named, _) = get_args(get_type_hints(family.config)["sets"])
+        return parse(family.config, values | {"sets": get_args(named)}, family.name)
     return parse(family.config, values | {"published": missing}, family.name) if missing else config
 
 
@@ -112,7 +115,7 @@ def test_the_same_seed_gives_the_same_bytes(
     assert all((tmp_path / name).read_bytes() == (made(family, 0) / name).read_bytes() for name in names)
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES.values() if not family.recalls], ids=lambda f: f.name)
 def test_no_item_stands_in_two_splits(family: Family, made: Callable[[Family, int], Path]) -> None:
     """Not even in the splits of different seeds: a model trained under one may be scored under another."""
     held_out = {task.split for task in family.tasks}
@@ -139,6 +142,8 @@ class Told(LM):
     Of a text that a task gives (a solution, the spans of a document) it is certain if it has an answer; if not, each
     token of it costs it one nat.
     """
+
+    MULTIMODAL = True  # it looks at no picture; without this lm-eval asks it nothing beside one
 
     def __init__(self, text: Callable[[Row], str], likeliest: Callable[[Row], int], chooses: bool) -> None:
         super().__init__()
