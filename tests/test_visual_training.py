@@ -14,7 +14,7 @@ from transformers import CLIPVisionConfig, LlamaConfig
 
 from methodbench import visual_training
 from methodbench.errors import UserError
-from methodbench.visual import Encoder, Pictures, draw, read_rows
+from methodbench.visual import Encoder, Pictures, VisualRow, draw, encode_picture, read_rows
 from methodbench.visual_training import Visits, language_part, muon, places, points, shaped, vision_part
 from tests import pico, pico_vision
 from tests.builtin import picture_rows
@@ -59,6 +59,24 @@ def test_a_visit_takes_the_picture_drawn_for_it(
         drawn[picture] += 1
         assert same(visits[place], encoder.encode(rows[row], picture))
     assert len(drawn) == 9, "eight pictures and no picture"
+    assert all(same(visits[place], visits[place]) for place in range(40))
+
+
+def test_a_picture_of_another_size_takes_its_own_tokens(tmp_path: Path) -> None:
+    """Qwen2-VL's number of image tokens depends on the size."""
+    sizes = {"small": (8, 8), "wide": (32, 16), "tall": (16, 32)}
+    pictures = (
+        {"picture": name, "person": "p", "png": encode_picture(pico_vision.picture(0, size))}
+        for name, size in sizes.items()
+    )
+    encoder = Encoder(
+        pico_vision.processor("qwen2_vl"), Pictures(picture_rows.written(tmp_path / "pictures.jsonl", pictures))
+    )
+    row = VisualRow("p", "image", "USER: <image>\na?\nASSISTANT:", " b", tuple(sizes))
+    visits = Visits([row], encoder, 30, 0)
+    assert {picture for _, picture in visits.taken[:15]} == set(sizes)
+    for place, (_, picture) in enumerate(visits.taken):
+        assert same(visits[place], encoder.encode(row, picture))
 
 
 def test_matrices_go_to_muon_and_filters_do_not() -> None:

@@ -19,11 +19,11 @@ from methodbench.errors import UserError, nearest
 from methodbench.joblog import Log
 from methodbench.muon import MuonAdamW
 from methodbench.training import train
-from methodbench.visual import Encoder, VisualRow, draw
+from methodbench.visual import TOKEN_LEVEL, Encoder, VisualRow, draw
 
 Shape = TypeVar("Shape", bound=PreTrainedConfig)
 VISION = ("vision_tower", "vision_model", "visual")  # LLaVA; Idefics2, SmolVLM; Qwen2-VL
-KEPT_BYTES = 1 << 30  # of the pictures' tensors in rows that are kept
+KEPT_BYTES = 1 << 30  # of image tensors
 LANGUAGE = ("language_model", "text_model")
 
 
@@ -42,33 +42,42 @@ def places(rows: int, items: int, seed: int) -> Iterator[tuple[int, int]]:
 class Visits(torch.utils.data.Dataset[dict[str, Any]]):
     """The encoded row of every place of a training, in order, each with the picture drawn for that visit.
 
-    Encoded rows are kept, for a step of a small model takes less time than the reading of its pictures. Where pictures
-    are large no further ones are.
+    A step of a small model takes less time than the reading of its pictures. So what a row and what a picture give is
+    kept: tokens for a row and a size of picture, image tensors for a picture, until these take too much memory.
     """
 
     def __init__(self, rows: Sequence[VisualRow], encoder: Encoder, items: int, seed: int) -> None:
         self.rows, self.encoder = rows, encoder
         self.taken = [(row, draw(rows[row], seed, visit)) for row, visit in places(len(rows), items, seed)]
-        self._kept: dict[tuple[int, str | None], dict[str, Any]] = {}
-        self._pictures: set[str | None] = set()  # those of the kept rows; rows of one picture share its tensors
+        self._tokens: dict[tuple[int, tuple[int, int] | None], dict[str, Any]] = {}
+        self._images: dict[str | None, dict[str, Any]] = {None: {}}
+        self._sizes: dict[str | None, tuple[int, int] | None] = {None: None}
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self.taken)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        key = row, picture = self.taken[place]
-        if key in self._kept:
-            return self._kept[key]
-        encoded = self.encoder.encode(self.rows[row], picture)
-        if picture not in self._pictures:
-            size = sum(part.nbytes for part in encoded.values() if isinstance(part, torch.Tensor))
-            if self._bytes + size > KEPT_BYTES:
+        row, picture = self.taken[place]
+        tokens = self._tokens.get((row, self._sizes.get(picture)))
+        if tokens is None or picture not in self._images:
+            encoded = self.encoder.encode(self.rows[row], picture)
+            tokens = {name: part for name, part in encoded.items() if name in TOKEN_LEVEL}
+            if not self._keep(picture, {name: part for name, part in encoded.items() if name not in TOKEN_LEVEL}):
                 return encoded
-            self._bytes += size
-            self._pictures.add(picture)
-        self._kept[key] = encoded
-        return encoded
+            self._tokens[row, self._sizes[picture]] = tokens
+        return {**tokens, **self._images[picture]}
+
+    def _keep(self, picture: str | None, images: dict[str, Any]) -> bool:
+        if picture is None or picture in self._images:
+            return True
+        size = sum(part.nbytes for part in images.values() if isinstance(part, torch.Tensor))
+        if self.encoder.pictures is None or self._bytes + size > KEPT_BYTES:
+            return False
+        self._bytes += size
+        self._images[picture] = images
+        self._sizes[picture] = self.encoder.pictures.image(picture).size
+        return True
 
 
 def train_on_rows(
