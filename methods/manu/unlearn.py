@@ -277,6 +277,5 @@ def train(
         data_seed=seed,
     )
     trainer = Unlearner(model=model, args=settings, train_dataset=list(plan), data_collator=batches)
-    trainer.model_accepts_loss_kwargs = False  # our losses are whole: nothing else divides them
     trainer.objective, trainer.rates, trainer.measured = objective, rates, {}
     go(trainer, work, log, {name: name for name in CURVES})

@@ -20,9 +20,10 @@ from methodbench.errors import UserError
 from methodbench.joblog import Log, read_curves
 from methodbench.visual import Encoder, Pictures, encode_picture, read_rows
 from methods.manu.baselines import BASELINES
+from methods.manu.losses import kl_batch_mean, kl_token_mean, npo, sequence_sum, token_mean
 from methods.manu.passes import Step, Visit
-from methods.manu.unlearn import Batches, Reference, adapted, learning_rates, logits_of, unlearn
-from methods.manu.unlearn_config import GradDiffConfig, UnlearnConfig
+from methods.manu.unlearn import Batches, Objective, Reference, adapted, learning_rates, logits_of, unlearn
+from methods.manu.unlearn_config import GradDiffConfig, KlMinConfig, NpoConfig, UnlearnConfig
 from tests import pico, pico_vision
 
 METHODS = {str(method.keywords.get("objective")): method for method in BASELINES if method.kind == "transform"}
@@ -165,11 +166,11 @@ def test_15_npo_begins_at_its_known_value_and_as_ascent(
     (tmp_path / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_about(2)))
     alike = {**data, "forget": tmp_path / "forget.jsonl"}
     own = {**PLAIN, "steps": 1, "flavour": flavour}
-    npo = run("npo", [parent], alike, tmp_path / "npo", **own)
+    ours = run("npo", [parent], alike, tmp_path / "npo", **own)
     ga = run("ga", [parent], alike, tmp_path / "ga", **own)
     assert curve(tmp_path / "npo", "loss")[0] == pytest.approx(2 / beta * math.log(2), abs=1e-3)
     start = weights(parent)
-    apart = torch.cat([(npo[name] - ga[name]).abs().flatten() for name in moved(start, ga)])
+    apart = torch.cat([(ours[name] - ga[name]).abs().flatten() for name in moved(start, ga)])
     assert apart.quantile(0.95) < 0.01 * PLAIN["learning_rate"]
 
 
@@ -217,6 +218,44 @@ def test_a_reference_with_another_vocabulary_is_refused(parent: Path, data: dict
         run("npo", [parent, tmp_path / "small"], data, tmp_path / "job")
 
 
+def test_what_is_minimised(parent: Path, data: dict[str, Path]) -> None:
+    """Each objective on one batch of either kind, against its formula; the reference is a stub."""
+    model, processor = Checkpoint(parent).load()
+    encoder = Encoder(processor, Pictures(data["pictures"]))
+    forget, retain = (
+        encoder.collate([encoder.encode(row) for row in read_rows(data[kind])]) for kind in ("forget", "retain")
+    )
+
+    def before(batch: Any) -> Tensor:
+        return logits_of(model, batch) * 0.5
+
+    with torch.no_grad():
+        losses = [float(token_mean(logits_of(model, batch), batch["labels"])) for batch in (forget, retain)]
+        means = [token_mean(logits, forget["labels"]) for logits in (logits_of(model, forget), before(forget))]
+        sums = [sequence_sum(logits, forget["labels"]) for logits in (logits_of(model, forget), before(forget))]
+        per_row = kl_batch_mean(before(retain), logits_of(model, retain))
+        per_token = kl_token_mean(before(retain), logits_of(model, retain), retain["labels"])
+        weighted = {"forget_weight": 0.5, "retain_weight": 2.0}
+        difference = 2.0 * losses[1] - 0.5 * losses[0]
+        cases: list[tuple[Any, Any, Any, Any, float]] = [
+            ("ga", UnlearnConfig(), forget, None, -losses[0]),
+            ("graddiff", GradDiffConfig(**weighted), forget, retain, difference),
+            ("graddiff", GradDiffConfig(**weighted), forget, None, -0.5 * losses[0]),
+            ("graddiff", GradDiffConfig(**weighted), None, retain, 2.0 * losses[1]),
+            ("klmin", KlMinConfig(**weighted, kl_weight=3.0), forget, retain, difference + 3 * float(per_row)),
+            ("klmin", KlMinConfig(**weighted, kl="token"), forget, retain, difference + float(per_token)),
+            ("klmin", KlMinConfig(flavour="joint"), None, retain, losses[1] + float(per_token)),
+            ("npo", NpoConfig(), forget, None, float(npo(means[0], means[1], 0.4))),
+            ("npo", NpoConfig(flavour="joint"), forget, None, float(npo(sums[0], sums[1], 0.1))),
+            ("npo", NpoConfig(npo="sequence", beta=2.0), forget, None, float(npo(sums[0], sums[1], 2.0))),
+        ]
+        for name, config, one, other, expected in cases:
+            reference: Any = before if name in ("klmin", "npo") else None
+            loss, terms = Objective(name, config, reference)(model, one, other)
+            assert float(loss) == pytest.approx(expected, rel=1e-5), (name, config)
+            assert ("forget_loss" in terms, "retain_loss" in terms) == (one is not None, other is not None)
+
+
 def test_the_passes_show_in_the_curves(parent: Path, data: dict[str, Path], tmp_path: Path) -> None:
     """Released: two steps to forget, then two to retain. Joint: both in each of two steps."""
     for flavour, forgets, retains in (("released", [1, 2], [3, 4]), ("joint", [1, 2], [1, 2])):
@@ -224,6 +263,8 @@ def test_the_passes_show_in_the_curves(parent: Path, data: dict[str, Path], tmp_
         points = read_curves(tmp_path / flavour / "curves.jsonl")
         assert [point["step"] for point in points if "forget_loss" in point] == forgets
         assert [point["step"] for point in points if "retain_loss" in point] == retains
+        rates = [1e-4] * 4 if flavour == "released" else [1e-4, 0.5e-4]
+        assert curve(tmp_path / flavour, "learning_rate") == pytest.approx(rates)
 
 
 class Killed(Log):
@@ -253,7 +294,9 @@ def test_a_killed_unlearning_ends_with_the_same_bytes(
 
 
 def test_the_seed_decides(parent: Path, data: dict[str, Path], tmp_path: Path) -> None:
-    for name, own in {"all": PLAIN, "lora": {"lora_rank": 4, "batch_size": 2}}.items():
+    """Through the order of rows, which is all that chance decides in "text"; also through pictures and adapters."""
+    text = {**PLAIN, "modes": ["text"]}
+    for name, own in {"text": text, "lora": {"lora_rank": 4, "batch_size": 2}}.items():
         for place, seed in (("one", 0), ("again", 0), ("two", 1)):
             run("ga", [parent], data, tmp_path / f"{name}_{place}", seed=seed, **own)
         digests = [digest_folder(tmp_path / f"{name}_{place}" / "out") for place in ("one", "again", "two")]
@@ -274,6 +317,15 @@ def test_modes_choose_the_rows(parent: Path, data: dict[str, Path], tmp_path: Pa
         text = [row for row in rows_about(0) if row["mode"] == "text"]
         (tmp_path / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in text))
         run("ga", [parent], {**data, "forget": tmp_path / "text.jsonl"}, tmp_path / "none")
+
+
+def test_the_question_carries_loss_where_asked(parent: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """Of an untrained model a token costs about the same everywhere, but another mean is another number."""
+    losses = {}
+    for name, own in {"whole": {}, "told": {"prompt_loss": True}, "answer": {"prompt_loss": False}}.items():
+        run("ga", [parent], data, tmp_path / name, steps=1, **own, **PLAIN)
+        losses[name] = curve(tmp_path / name, "forget_loss")[0]
+    assert losses["whole"] == losses["told"] != pytest.approx(losses["answer"], rel=1e-3)
 
 
 def test_the_flavour_says_what_carries_loss_and_what_moves_the_rate() -> None:
