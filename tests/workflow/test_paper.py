@@ -32,10 +32,12 @@ from methodbench.nodes import CheckpointNode, EvaluateNode, Pair, StudyGraph
 from methodbench.report import render
 from methodbench.score import Score, read_samples, samples_path
 from methodbench.transform import prepare, transform
+from tests import pico_vision
 from tests.conftest import ROOT
 from tests.workflow import chat_models
 
 STUDIES = sorted(file.stem for file in (ROOT / "config" / "paper").glob("*.yaml"))
+IMAGE_TEXT = ("llava", "idefics2")
 ITEMS, TOKENS = 2, 8
 # Numbers in the config of any dataset, checkpoint or runtime: the largest for such models.
 AT_MOST = {"length": 320, "train_len": 64, "grid_step": 16, "min_len": 96, "windows": 2, "books": 2}
@@ -44,6 +46,7 @@ AT_MOST |= {"keep": 60, "keep_last": 20}
 ROUND = {"samples": 8, "temperature": 5.0, "max_new_tokens": 96, "epochs": 1, "batch_size": 8, "micro_batch": 8}
 SFT = {"steps": 1, "batch_size": 2, "micro_batch": 2, "max_length": 2048}
 RL = {"vllm": False, "questions": 2, "samples": 2, "updates": 1, "micro_batch": 2, "max_new_tokens": 8, "steps": 2}
+SHORT = {"steps": 2, "batch_size": 2}
 WOVEN = {"trigger": 2, "session": {"micro_batch": 2, "max_length": 2048}}
 TRAINING: dict[str, dict[str, Any]] = {
     "self_improve": ROUND,
@@ -58,6 +61,13 @@ TRAINING: dict[str, dict[str, Any]] = {
     "luffy": {"rl": RL},
     "mifo_drop_sft": {"sft": SFT},
     "mifo_drop_rl": {"rl": RL},
+    "multimodal_sft": SHORT,
+    "unlearn_ga": SHORT,
+    "unlearn_graddiff": SHORT,
+    "unlearn_klmin": SHORT,
+    "unlearn_npo": SHORT,
+    "manu": {"items": 4},
+    "manu_scores": {"items": 4},
 }
 
 
@@ -115,6 +125,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for family in chat_models.FAMILIES:
         chat_models.write(folder / family, family)
+    for kind in IMAGE_TEXT:
+        pico_vision.checkpoint(folder / kind, kind)
     return folder
 
 
