@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from benchmarks.unlearning import published_clear as clear
 from benchmarks.unlearning import published_mllmu as mllmu
-from benchmarks.unlearning import published_tasks
 from benchmarks.unlearning.published_rows import Given, numbered
 from benchmarks.unlearning.published_tasks import CLEAR, FORMS, MLLMU, MODES, benchmark_of
 from methodbench.errors import UserError
@@ -42,13 +41,8 @@ class PublishedConfig(Protocol):
     def picture_side(self) -> int: ...
 
 
-def published_splits(config: PublishedConfig) -> tuple[str, ...]:
-    """Names of the ``<split>.jsonl`` files of all sets, each once."""
-    return published_tasks.published_splits(config.sets)
-
-
 def published_files(out: Path, config: PublishedConfig) -> None:
-    """Write the files of `published_splits`, and ``<set>.source.json`` about where they come from.
+    """Write the files of `published_splits(config.sets)`, and ``<set>.source.json`` about where they come from.
 
     Raises:
         UserError: the hub cannot be reached or has no such revision, or a set has not the published size.

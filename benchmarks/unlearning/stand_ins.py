@@ -68,9 +68,15 @@ def profile(number: int, person: tuple[str, ...], prefix: str = "", say: str = "
             for who, sort in sorts
         },
         "Generation_Task": [
-            told(f"What does {who} like to do?", f"{name} likes {hobby}.", sort) for who, sort in sorts
+            told(f"What does {who} {verb}?", answer, sort)
+            for who, sort in sorts
+            for verb, answer in (("like", f"{name} likes {hobby}."), ("do", f"{name} works as a {job}."))
         ],
-        "Mask_Task": [told(f"{who.capitalize()} was born in __.", city, sort) for who, sort in sorts],
+        "Mask_Task": [
+            told(f"{who[0].upper()}{who[1:]} {verb} __.", gap, sort)
+            for who, sort in sorts
+            for verb, gap in (("was born in", city), ("works as a", job))
+        ],
     }
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import lm_eval.evaluator
 import pytest
@@ -14,6 +14,7 @@ from lm_eval.api.model import LM
 from PIL import Image
 
 from benchmarks.unlearning import published, published_clear, published_mllmu
+from benchmarks.unlearning.config import PublishedSet, UnlearningConfig
 from benchmarks.unlearning.grading_published import (
     process_caption,
     process_cloze,
@@ -21,9 +22,9 @@ from benchmarks.unlearning.grading_published import (
     process_qa,
     process_sentence,
 )
-from benchmarks.unlearning.published import published_files, published_splits
+from benchmarks.unlearning.published import published_files
 from benchmarks.unlearning.published_rows import named, picture
-from benchmarks.unlearning.published_tasks import MLLMU, PUBLISHED, TASKS
+from benchmarks.unlearning.published_tasks import MLLMU, PUBLISHED, TASKS, published_splits
 from benchmarks.unlearning.stand_ins import KNOWN, PEOPLE, STAND_INS, portrait
 from methodbench.benchmark import Task
 from methodbench.errors import UserError
@@ -60,7 +61,7 @@ def rows(out: Path, split: str) -> Rows:
 
 
 def test_every_file_that_is_announced_is_made_and_every_task_has_its(made: Path) -> None:
-    announced = published_splits(Settings())
+    announced = published_splits(PUBLISHED)
     assert {path.stem for path in made.glob("*.jsonl")} == set(announced)
     assert len(set(announced)) == len(announced)
     assert {task.split for task in TASKS} <= set(announced)
@@ -74,7 +75,7 @@ def test_files_do_not_depend_on_what_else_is_asked_for(made: Path, tmp_path: Pat
         alone = tmp_path / name
         alone.mkdir()
         published_files(alone, Settings(sets=(name,)))
-        for split in published_splits(Settings(sets=(name,))):
+        for split in published_splits((name,)):
             assert (alone / f"{split}.jsonl").read_bytes() == (made / f"{split}.jsonl").read_bytes()
 
 
@@ -110,7 +111,7 @@ def test_every_sort_of_row_that_is_asked_about_the_person_is_asked_with_and_with
                     for row in found:
                         assert ("<image>" in row["prompt"]) == bool(row["image"]) == (mode == "image")
     names = {row["answer"] for row in rows(made, "mllmu_real_image_cloze")}
-    assert names == {person[1] for person in KNOWN}
+    assert names == {value for _, city, job, _ in KNOWN for value in (city, job)}
 
 
 def test_tests_show_other_pictures_than_were_learnt(made: Path) -> None:
@@ -276,6 +277,14 @@ def test_who_is_to_be_forgotten_must_have_been_learnt(
     monkeypatch.setattr(published, "SIZES", {})
     with pytest.raises(UserError, match=f"set '{name}': . (persons|rows) to forget are not in"):
         published_files(tmp_path, Settings(sets=(name,), stand_in=False))
+
+
+def test_the_config_knows_the_sets_and_what_is_pinned() -> None:
+    config = UnlearningConfig(people=0, sets=("mllmu_5", "clear_1"), revisions={"clear": "0" * 40}, picture_side=336)
+    assert config.splits() == published_splits(("mllmu_5", "clear_1"))
+    assert set(get_args(PublishedSet)) == set(PUBLISHED)
+    with pytest.raises(UserError, match=r"key 'revisions': unknown set 'mllmu_5'; .*mllmu"):
+        UnlearningConfig(revisions={"mllmu_5": "0" * 40})
 
 
 def test_published_sizes_are_those_of_the_data_card() -> None:
