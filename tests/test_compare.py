@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from methodbench.compare import compare
+from methodbench.arms import Arm
+from methodbench.benchmark import Metric, Task
+from methodbench.compare import compare, measure
 from methodbench.efficiency import efficiency_gain
 from methodbench.results import Results
 from tests.results_factory import Planted, study_of, write_results
@@ -66,6 +69,17 @@ def test_a_difference_of_shares(results: Results) -> None:
     only_left, only_right, p = found.items[0]
     assert len(found.items) == 3 and only_left > only_right and p < 0.05
     assert only_left - only_right == pytest.approx(400 * found.effect.per_seed[0])
+
+
+@pytest.mark.parametrize(("unit", "read_as"), [("share", "share"), ("nats", "number")])
+def test_values_from_0_to_1_are_shares_unless_another_unit_is_declared(tmp_path: Path, unit: str, read_as: str) -> None:
+    study = study_of(VALUES)
+    write_results(tmp_path, "mini", study, TRUTH, items=40)
+    metrics = (Metric("exact_match", unit=unit),)
+    found = Results.load(tmp_path, "mini", study, {TASK: Task("test", "test.yaml", "test", metrics)})
+    level, level_unit = measure(found, Arm("base", "good"), TASK, "exact_match")
+    assert level_unit == compare(found, "good", "weak", f"{TASK}/exact_match").unit == read_as
+    assert level.value <= 1
 
 
 def test_tokens_are_numbers_and_ratios_of_tokens_are_shares(results: Results) -> None:

@@ -134,12 +134,15 @@ def measure(results: Results, arm: Arm, task: str, name: str, kind: str | None =
     if len(columns) == 2:
         found = ratio(columns[0], columns[1])
         return found, "share" if 0 <= found.value <= 1 else "number"
-    share = is_share(columns)
+    share = _is_share(results, task, name, columns)
     return mean(columns[0], bounds=(0.0, 1.0) if share else None), "share" if share else "number"
 
 
-def is_share(columns: list[Floats]) -> bool:
-    """Whether all values lie in 0..1, so that they are best read as percent."""
+def _is_share(results: Results, task: str, name: str, columns: list[Floats]) -> bool:
+    """Whether all values lie in 0..1, so that they are best read as percent; never where another unit is declared."""
+    declared = results.declared(task, name)
+    if declared and declared.unit != "share":
+        return False
     return all(column.min() >= 0 and column.max() <= 1 for column in columns)
 
 
@@ -163,7 +166,7 @@ def _difference(results: Results, left: str, right: str, metric: str, left_arm: 
         right,
         metric,
         difference(first[0], second[0]),
-        "share" if is_share([first[0], second[0]]) else "number",
+        "share" if _is_share(results, task, name, [first[0], second[0]]) else "number",
         float(second[0].mean()),
         items=tuple(mcnemar(*pair) for pair in zip(first[0], second[0], strict=True)) if binary else (),
     )

@@ -161,6 +161,11 @@ class Results:
         names = sorted({name for key, score in self.scores.items() if key[1] == task for name in score.metrics})
         return Metric("exact_match" if "exact_match" in names or not names else names[0])
 
+    def declared(self, task: str, name: str) -> Metric | None:
+        """What the task's family says of a metric; None of other fields, and where the task is not known."""
+        metrics = self.tasks[task].metrics if task in self.tasks else ()
+        return next((metric for metric in metrics if metric.name == name), None)
+
     def mean(self, arm: Arm, task: str, name: str) -> float:
         """The plain mean of a field ("a:b" is a ratio of sums) over all samples of all seeds.
 
