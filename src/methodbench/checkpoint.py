@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from methodbench.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 RECORDS = ("checkpoint.json", "curves.jsonl")  # of each checkpoint itself, never its parent's
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")  # files of checkpoints that read more than text
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
@@ -53,29 +54,57 @@ class Checkpoint:
             )
         raise UserError(f"{self.path}: is broken: no .safetensors file in it")
 
-    def load(self, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """The model in evaluation mode on the job's device, and its tokenizer.
+    @cached_property
+    def image_text(self) -> bool:
+        """Is it an image-text model?
+
+        Where a model type names a text model and an image-text one, it is the latter if there is a processor's file.
+
+        Raises:
+            UserError: config.json is no JSON.
+        """
+        from transformers.models.auto.modeling_auto import (
+            MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+            MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+        )
+
+        try:
+            kind = json.loads((self.path / "config.json").read_text(encoding="utf-8")).get("model_type", "")
+        except ValueError as error:
+            raise UserError(f"{self.path}/config.json: is no JSON: {error}") from error
+        if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+            return False
+        both = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        return not both or any((self.path / file).exists() for file in PROCESSORS)
+
+    def load(self, **kwargs: Any) -> tuple[PreTrainedModel, Any]:
+        """The model in evaluation mode on the job's device, and its tokenizer, or its processor if it reads pictures.
 
         Raises:
             UserError: the folder is not a safe, whole checkpoint.
         """
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
+        from methodbench.processors import load_processor
         from methodbench.scans.install import use_fast_scans
 
         self.check()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        kind: Any = AutoModelForImageTextToText if self.image_text else AutoModelForCausalLM
         try:
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            model: PreTrainedModel = kind.from_pretrained(
                 self.path, use_safetensors=True, trust_remote_code=False, **kwargs
             )
-            tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+            if self.image_text:
+                words: Any = load_processor(self.path)
+            else:
+                words = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
         except Exception as error:  # safetensors and transformers raise a dozen kinds here
             raise UserError(f"{self.path}: cannot be opened as a checkpoint: {' '.join(str(error).split())}") from error
         use_fast_scans(model.config.model_type)
         torch.nn.Module.to(model, device)  # transformers' own wrapper is typed for its subclass only
-        return model.eval(), tokenizer
+        return model.eval(), words
 
 
 def digest_folder(folder: Path) -> str:

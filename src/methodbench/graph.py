@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from methodbench.architectures import misfit
 from methodbench.arms import candidate_name, study_runtimes
 from methodbench.benchmark import Task, discover_families
 from methodbench.config import parse
@@ -166,7 +167,8 @@ class Graph:
             method = find(self.methods, runtime.method, "runtime", place_of)
             values = {**runtime.config, **arms[name].values}
             config: Any = parse(method.config, values, f"{place_of}.config")
-            reason = method.fits(config, node.traits) if method.fits else None
+            reason = misfit(node.traits.architecture, method.pictures)
+            reason = reason or (method.fits(config, node.traits) if method.fits else None)
             if reason:
                 raise UserError(f"{where}: runtime '{name}' cannot run checkpoint '{node.name}': {reason}")
             choice = runtime.choose

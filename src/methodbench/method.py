@@ -61,6 +61,7 @@ class Method:
     )
     traits: Callable[[Any, tuple[Traits, ...]], Traits] | None = None  # transform: traits of what it makes
     fits: Callable[[Any, Traits], str | None] | None = None  # runtime: a sentence if it cannot run a checkpoint
+    pictures: bool = False  # runtime: it runs image-text checkpoints, and those alone
     keywords: Mapping[str, Any] = dataclass_field(default_factory=dict)  # fixed arguments given to the entry
 
     def load(self) -> Any:

@@ -19,12 +19,19 @@ VIDEOS = "video_processor"
 
 
 def load_processor(folder: Path) -> ProcessorMixin:
-    """The processor of a checkpoint folder; it runs no code of the folder."""
+    """The processor of a checkpoint folder; it runs no code of the folder.
+
+    Raises:
+        ValueError: the folder has a tokenizer only.
+        OSError: it has not even that.
+    """
     kind = None if is_torchvision_available() else _class_of(folder)
-    if kind is None or VIDEOS not in kind.get_attributes():
-        loaded: ProcessorMixin = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        return loaded
-    return without_videos(kind).from_pretrained(folder, trust_remote_code=False)
+    if kind is not None and VIDEOS in kind.get_attributes():
+        return without_videos(kind).from_pretrained(folder, trust_remote_code=False)
+    loaded = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    if not isinstance(loaded, ProcessorMixin):
+        raise ValueError("it is an image-text model without the files of its processor")
+    return loaded
 
 
 def without_videos(kind: type[ProcessorMixin]) -> type[ProcessorMixin]:
