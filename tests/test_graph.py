@@ -86,6 +86,8 @@ def test_a_study_becomes_nodes(project: Project) -> None:
         ("pretrain, data", "pretrain, from: [nobody], data", ["unknown parent 'nobody'"]),
         ("pretrain, data", "pretrain, from: [others/base], data", ["unknown study 'others'"]),
         ("checkpoints: [base]", "checkpoints: [copied]", ["'swir_w4' cannot run checkpoint 'copied'", "<think>"]),
+        ("method: plain", "method: multimodal", ["'plain' cannot run", "pictures", "which 'qwen3' does not read"]),
+        ("steps: 5", "steps: 5, architecture: llava", ["decodes text only", "use the runtime 'multimodal'"]),
         ("study: toy", "study: toys", ["given 'toys'", "'toy'"]),
         ("seeds: [0, 1]", "seeds: []", ["seeds"]),
         ('plain, "swir', 'plain, plain, "swir', ["scored twice"]),

@@ -13,6 +13,7 @@ from lm_eval.tasks import TaskManager
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from methodbench import progress as progress_module
 from methodbench import runtime as runtime_module
 from methodbench.builtin.plain import PlainLM
 from methodbench.builtin.plain_config import PlainConfig
@@ -392,7 +393,7 @@ def test_finished_rows_are_on_disk_when_the_job_dies(
 
     lm.on_progress = die
     clock = iter(range(1000))
-    monkeypatch.setattr(runtime_module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: float(next(clock)))
     with pytest.raises(KeyboardInterrupt):
         lm.generate_until(instances(**SAMPLED))
     assert seen == [1]
@@ -405,7 +406,7 @@ def test_progress_counts_rows(make: Callable[..., Any], monkeypatch: pytest.Monk
     lm.generate_until(instances())
     assert heard == [], "less than a second has passed"
     clock = iter(range(1000))
-    monkeypatch.setattr(runtime_module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: float(next(clock)))
     lm.generate_until(instances())
     assert [done for done, _, _ in heard] == list(range(1, 13))
     assert all(total == 12 and rate > 0 for _, total, rate in heard)

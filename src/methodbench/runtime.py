@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +27,9 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs, resolve_max_length
+from transformers import ProcessorMixin
 
+from methodbench.architectures import misfit
 from methodbench.checkpoint import Checkpoint
 from methodbench.completion import end_ids
 from methodbench.decoding import Generation, Request, decode
@@ -36,6 +37,7 @@ from methodbench.documents import Document, Reading, encode, read
 from methodbench.errors import UserError, nearest
 from methodbench.journal import Journal
 from methodbench.policy import Ordinary, Policy
+from methodbench.progress import Progress
 from methodbench.sampling import Sampling, stable_seed
 from methodbench.stopping import Thinking, UntilStop, cut, single_token
 
@@ -80,6 +82,8 @@ class GenerationLM(HFLM):
         hflm.setdefault("batch_size", SLOTS)
         if "pretrained" not in hflm:
             hflm["pretrained"], hflm["tokenizer"] = checkpoint.load()
+        if isinstance(hflm.get("tokenizer"), ProcessorMixin):
+            raise UserError(f"{checkpoint.path}: {misfit(hflm['pretrained'].config.model_type, pictures=False)}")
         # HFLM warns twice about being given a model instead of a name, which is how all our jobs use it.
         logger = logging.getLogger("lm_eval.models.huggingface")
         level = logger.level
@@ -136,7 +140,7 @@ class GenerationLM(HFLM):
         keys = [self._key(job) for job in jobs]
         journal = Journal(self.journal, Generation)
         done = {place: journal.known[key] for place, key in enumerate(keys) if key in journal.known}
-        progress = _Progress(self.on_progress, len(jobs), len(done))
+        progress = Progress(self.on_progress, len(jobs), len(done))
         groups: dict[tuple[Sampling, tuple[str, ...], int], list[int]] = {}
         for place, job in enumerate(jobs):
             if place not in done:
@@ -232,7 +236,7 @@ class GenerationLM(HFLM):
         keys = [self._digest(document.ids, document.spans) for document in documents]
         journal = Journal(self.journal, Reading)
         done = {place: journal.known[key] for place, key in enumerate(keys) if key in journal.known}
-        progress = _Progress(self.on_progress, len(documents), len(done))
+        progress = Progress(self.on_progress, len(documents), len(done))
         pending = [place for place in range(len(documents)) if place not in done]
         try:
             with self.around():
@@ -307,18 +311,3 @@ class GenerationLM(HFLM):
             **generation.record,
         }
         return answer
-
-
-class _Progress:
-    """Counts finished rows and tokens, and speaks at most once a second."""
-
-    def __init__(self, speak: Callable[[int, int, float], None] | None, total: int, done: int) -> None:
-        self.speak, self.total, self.done, self.tokens = speak, total, done, 0
-        self.started = self.spoken = time.monotonic()
-
-    def add(self, tokens: int) -> None:
-        self.done, self.tokens = self.done + 1, self.tokens + tokens
-        now = time.monotonic()
-        if self.speak is not None and now - self.spoken >= 1:
-            self.spoken = now
-            self.speak(self.done, self.total, self.tokens / (now - self.started))

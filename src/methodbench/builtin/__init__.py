@@ -1,6 +1,7 @@
 """Methods every study may use without a folder under methods/: the ground that the others stand on."""
 
 from methodbench.builtin.fetch_config import FetchConfig, fetch_traits
+from methodbench.builtin.multimodal_config import MultimodalConfig
 from methodbench.builtin.multimodal_sft_config import MultimodalSftConfig
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
@@ -131,5 +132,15 @@ METHODS = [
         summary="ordinary decoding, greedy unless the task or the config says otherwise",
         role="baseline",
         neutral={},
+    ),
+    Method(
+        name="multimodal",
+        kind="runtime",
+        entry="methodbench.builtin.multimodal:PlainMultimodalLM",
+        config=MultimodalConfig,
+        summary="ordinary greedy decoding of image-text models",
+        role="baseline",
+        neutral={},
+        pictures=True,
     ),
 ]
