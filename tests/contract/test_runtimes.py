@@ -2,7 +2,8 @@
 
 Every runtime of the smoke studies, with its settings there, decodes the same few items on a random pico model whose
 tokenizer knows the words of the items and of the settings. All through lm-eval, as the evaluate job does it. Where the
-smoke study puts a transform between its pretrained model and the runtime, it stands between here, too.
+smoke study puts a transform between its pretrained model and the runtime, it stands between here, too. A runtime of
+image-text checkpoints runs on a pico LLaVA.
 
 The model is a float64 one, so that everything is compared exactly. In float32 a batch of another size moves the last
 bit of the matrix products; a runtime that feeds mixtures carries that bit on until, on a random model, it turns tokens.
@@ -24,7 +25,10 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from transformers import PreTrainedModel
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
+from methodbench.architectures import misfit
+from methodbench.builtin.multimodal_config import MultimodalConfig
 from methodbench.builtin.plain_config import PlainConfig
 from methodbench.builtin.pretrain import word_tokenizer
 from methodbench.builtin.pretrain_config import PretrainConfig
@@ -35,14 +39,15 @@ from methodbench.joblog import Log
 from methodbench.method import Method, Traits
 from methodbench.nodes import CheckpointNode, DatasetNode, Pair
 from methodbench.transform import prepare
-from tests import pico
+from tests import pico, pico_vision
 from tests.contract.found import METHODS, ROOT, smoke_checkpoints, smoke_pairs
 
 ITEMS, TOKENS = 6, 40
-ARCHITECTURES = ("qwen3", "llama", "mamba", "gpt2", "mamba2")  # the first that a runtime fits
+ARCHITECTURES = ("qwen3", "llama", "mamba", "gpt2", "mamba2", "llava")  # the first that a runtime fits
+PICTURES = ("image", "png")  # keys of rows that hold pictures, not words
 PAIRS = smoke_pairs()
 CHECKPOINTS = smoke_checkpoints()
-PLAIN = METHODS["plain"]
+PLAIN, SHOWN = METHODS["plain"], METHODS["multimodal"]
 Samples = list[dict[str, Any]]
 
 
@@ -85,19 +90,22 @@ class Bench:
     def answers(self, method: Method, config: Any, items: list[int]) -> list[str]:
         """Answers of some items in one call, on a fresh runtime."""
         settings = {"until": [], "max_gen_toks": TOKENS}
-        docs = [(item, self.task.doc_to_text(self.rows[item])) for item in items]
-        requests = [
-            Instance("generate_until", {}, (text, dict(settings)), 0, metadata=("t", item, 1)) for item, text in docs
-        ]
+        shown = self.task.config.doc_to_image is not None
+        requests = []
+        for item in items:
+            doc = self.rows[item]
+            further = ({"visual": self.task.doc_to_image(doc)},) if shown else ()
+            arguments = (self.task.doc_to_text(doc), dict(settings), *further)
+            requests.append(Instance("generate_until", {}, arguments, 0, metadata=("t", item, 1)))
         return list(self.runtime(method, config).generate_until(requests))
 
 
 def words_of(value: Any) -> list[str]:
-    """All texts in a config, however deep."""
+    """All texts in a config or a row, however deep."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
-        return words_of(list(value.values()))
+        return words_of([inner for key, inner in value.items() if key not in PICTURES])
     return [word for item in value for word in words_of(item)] if isinstance(value, list | tuple) else []
 
 
@@ -134,8 +142,11 @@ def read(dataset: DatasetNode, split: str) -> list[dict[str, Any]]:
 
 
 def descendant(node: CheckpointNode, root: Path, place: Path) -> Path:
-    """What the smoke study's transforms make of `root`, which stands for every checkpoint without a parent."""
-    if not node.parents:
+    """What the smoke study's transforms make of `root`.
+
+    It stands for every checkpoint without a parent, and for one made of something else: a LLaVA around a vision tower.
+    """
+    if not node.parents or any(parent.traits.architecture != node.traits.architecture for parent in node.parents):
         return root
     parents = [Checkpoint(descendant(parent, root, place), parent.name) for parent in node.parents]
     data = {name: here(dataset, place).path / f"{split}.jsonl" for name, (dataset, split) in node.data.items()}
@@ -154,7 +165,8 @@ def architecture(pair: Pair) -> str:
         return node.traits.architecture
     for kind in ARCHITECTURES:
         traits = Traits(architecture=kind, tokens=frozenset(PretrainConfig().special_tokens))
-        if pair.method.fits is None or pair.method.fits(pair.config, traits) is None:
+        reason = misfit(kind, pair.method.pictures)
+        if (reason or (pair.method.fits and pair.method.fits(pair.config, traits))) is None:
             return kind
     raise AssertionError(f"{pair.method.name}: fits none of {', '.join(ARCHITECTURES)}")
 
@@ -166,7 +178,12 @@ def settings_texts(pairs: list[Pair]) -> list[str]:
 
 
 def write_reasoner(folder: Path, kind: str, texts: list[str]) -> None:
-    """A random model that thinks in words; <think> and </think> are single tokens."""
+    """A random model that thinks in words; <think> and </think> are single tokens, as is <image> where it sees."""
+    if kind == "llava":
+        words = word_tokenizer(texts, PretrainConfig(special_tokens=("<image>", "USER:", "ASSISTANT:")))
+        pico_vision.model(kind, words=words).save_pretrained(folder)
+        pico_vision.processor(kind, words).save_pretrained(folder)
+        return
     tokenizer = word_tokenizer(texts, PretrainConfig())
     assert tokenizer.convert_tokens_to_ids(["<|pad|>", "<|end|>", "<think>", "</think>"]) == [
         pico.PAD,
@@ -201,11 +218,20 @@ def check_neighbours_change_nothing(bench: Bench, method: Method, config: Any) -
 def check_the_model_is_left_as_it_was(bench: Bench, method: Method, config: Any) -> None:
     bench = Bench(bench.folder, bench.pair, bench.rows)  # a model that no earlier run has touched
     model = bench.loaded[0]
+    if method.pictures:
+        install_transformers_hooks(model)
     before = state_of(model)
     bench.run(method, config)
     after = state_of(model)
     for what in before:
         assert after[what] == before[what], f"the model's {what} changed"
+
+
+def install_transformers_hooks(model: PreTrainedModel) -> None:
+    """Hooks that transformers leaves on a vision tower when its hidden states are first asked for; they are its own."""
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel):
+            maybe_install_capturing_hooks(part)
 
 
 def state_of(model: PreTrainedModel) -> dict[str, Any]:
@@ -230,12 +256,17 @@ def state_of(model: PreTrainedModel) -> dict[str, Any]:
     }
 
 
+def plain_of(bench: Bench, method: Method) -> Samples:
+    """What ordinary greedy decoding gives where `method` runs."""
+    return bench.run(SHOWN, MultimodalConfig()) if method.pictures else bench.run(PLAIN, PlainConfig())
+
+
 def check_the_neutral_setting_is_plain_decoding(bench: Bench, method: Method, config: Any) -> None:
     if method.neutral is None:
         return
     values = {**asdict(config), **method.neutral}
     neutral = bench.run(method, parse(method.config, values, f"{method.name}: neutral"))
-    plain = bench.run(PLAIN, PlainConfig())
+    plain = plain_of(bench, method)
     for key in ("response", "answer", "tokens", "finish"):
         ours, theirs = [sample[key] for sample in neutral], [sample[key] for sample in plain]
         assert ours == theirs, "the neutral setting is not plain decoding"
@@ -269,7 +300,7 @@ def test_a_method_does_something(arm: str, bench: Callable[..., Bench]) -> None:
     if "do_sample" in values:
         values["do_sample"] = False
     ours = [sample["response"] for sample in place.run(method, parse(method.config, values, arm))]
-    assert ours != [sample["response"] for sample in place.run(PLAIN, PlainConfig())]
+    assert ours != [sample["response"] for sample in plain_of(place, method)]
 
 
 def test_plain_decoding_keeps_its_promises_and_its_samples_differ(bench: Callable[..., Bench]) -> None:
