@@ -16,13 +16,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import SequentialSampler
-from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from methodbench.builtin.multimodal_sft import language_linears
 from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
 from methodbench.joblog import Log
-from methodbench.training import go, quiet, save
+from methodbench.training import WeightedTrainer, go, quiet, save
 from methodbench.visual import Encoder, Pictures, VisualRow, draw, read_rows
 from methodbench.visual_training import points
 from methods.manu.losses import ascent, difference, kl_batch_mean, kl_token_mean, npo, sequence_sum, token_mean
@@ -208,7 +208,7 @@ class Objective:
         return kl_batch_mean(before, logits)
 
 
-class Unlearner(Trainer):
+class Unlearner(WeightedTrainer):
     """A Trainer whose batch is a step with its forget and retain rows, taken in the order of the plan."""
 
     objective: Objective
@@ -222,14 +222,6 @@ class Unlearner(Trainer):
         given: Any = optimizer or self.optimizer
         self.lr_scheduler = LambdaLR(given, lambda step: self.rates[min(step, len(self.rates) - 1)])
         return self.lr_scheduler
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Image-text models save weights under other names than their own, which the Trainer's loader passes over."""
-        own: Any = self.model
-        if isinstance(own, PeftModel):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            own.load_state_dict(type(own).from_pretrained(resume_from_checkpoint, dtype=torch.float32).state_dict())
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
