@@ -81,7 +81,8 @@ def test_a_method_has_the_numbers_its_paper_reports(method: Method) -> None:
     assert reported.tables or reported.curves
     for table in reported.tables:
         named = {table.method} if table.method else set(table.rows)
-        assert named & set(METHODS), f"table {table.table}: no row is a method of this repository"
+        others = table.grade in ("I", "O")  # what a user or another paper says, perhaps of the model before
+        assert others or named & set(METHODS), f"table {table.table}: no row is a method of this repository"
 
 
 @pytest.mark.parametrize("method", OWN, ids=lambda method: method.name)

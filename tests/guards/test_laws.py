@@ -16,7 +16,7 @@ OWN = [method for method in discover_methods(ROOT).values() if method.entry.star
 # lm-eval's LM class is what a runtime is; MLflow is one tracker among those that might be.
 ALLOWED = {
     "lm_eval": (
-        r"src/methodbench/(evaluate|runtime|spans)\.py|methods/\w+/\w*runtime\w*\.py|benchmarks/\w+/from_lm_eval\.py"
+        r"src/methodbench/(evaluate|multimodal|runtime|spans)\.py|methods/\w+/\w*runtime\w*\.py|benchmarks/\w+/from_lm_eval\.py"
     ),
     "mlflow": r"src/methodbench/track\.py",
     "snakemake": r"(?!)",  # the Snakefile alone

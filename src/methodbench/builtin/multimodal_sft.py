@@ -1,8 +1,8 @@
 """Continue the training of an image-text checkpoint on rows with pictures.
 
 It makes the "vanilla" model that knows all profiles and the "gold" one that never saw some, and probes what a method
-erased by teaching it again (MANU, arXiv 2502.15910; recipe of MLLMU-Bench, arXiv 2410.22108). Whole models, or low-rank
-updates of the language model alone.
+erased by teaching it again. Whole models, or low-rank updates of the language model alone. The recipe of MLLMU-Bench
+(arXiv 2410.22108).
 
 Departures from the released code: the loss is on the completion unless `prompt_loss` is set; weights are float32
 (bfloat16 in computation on a GPU), not float16; each visit of a row draws one of its pictures; epochs follow each other
