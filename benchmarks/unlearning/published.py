@@ -6,13 +6,13 @@ users of both tell (M§4.1 and 4.3). A set of another size is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.unlearning import published_clear as clear
 from benchmarks.unlearning import published_mllmu as mllmu
-from benchmarks.unlearning.published_rows import Given, numbered
+from benchmarks.unlearning.published_rows import Given, Row
 from benchmarks.unlearning.published_tasks import CLEAR, FORMS, MLLMU, MODES, benchmark_of
 from methodbench.errors import UserError
 from methodbench.hub import fetch_rows, write_rows, write_source
@@ -105,11 +105,16 @@ def stand_ins(key: tuple[str, str]) -> list[Any]:
     return list(STAND_INS[key])
 
 
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """One JSON object a line, with its place as `id`."""
+    write_rows(path, ({"id": place, **row} for place, row in enumerate(rows)))
+
+
 def mllmu_shared(out: Path, name: str, hub: Hub, side: int) -> dict[str, int]:
     """The files of MLLMU-Bench that are the same at every ratio, and how many items of each were left out."""
     learnt = hub.rows(name, "ft_Data")
-    write_rows(out / "mllmu_all.jsonl", mllmu.image_rows(learnt))
-    write_rows(out / "mllmu_pictures.jsonl", mllmu.pictures(learnt, side))
+    write(out / "mllmu_all.jsonl", mllmu.image_rows(learnt))
+    write(out / "mllmu_pictures.jsonl", mllmu.pictures(learnt, side))
     return mllmu_scored(out, "mllmu_real", hub.rows(name, "Retain_Set"), "real", side)
 
 
@@ -133,8 +138,8 @@ def mllmu_at(out: Path, name: str, hub: Hub, side: int) -> dict[str, int]:
     left_out: dict[str, int] = {}
     for part, rows in (("forget", to_forget), ("keep", to_keep)):
         by_name, left_out[f"{part}_by_name"] = mllmu.text_rows(rows, names)
-        write_rows(out / f"{name}_{part}.jsonl", [*mllmu.image_rows(rows), *by_name])
-    write_rows(out / f"{name}_retain.jsonl", mllmu.image_rows(to_keep))
+        write(out / f"{name}_{part}.jsonl", [*mllmu.image_rows(rows), *by_name])
+    write(out / f"{name}_retain.jsonl", mllmu.image_rows(to_keep))
     tested = split_persons(test, forgotten)[0]
     for part, profiles in (("forget", forget), ("test", tested), ("retain", retain)):
         left_out |= mllmu_scored(out, f"{name}_{part}", profiles, part, side)
@@ -148,7 +153,7 @@ def mllmu_scored(out: Path, stem: str, profiles: Sequence[Given], part: str, sid
         for form in FORMS:
             rows, dropped = mllmu.scored(profiles, mode, form, part, side)
             left_out |= {f"{part}_{mode}_{form}": dropped} if dropped else {}
-            write_rows(out / f"{stem}_{mode}_{form}.jsonl", numbered(rows))
+            write(out / f"{stem}_{mode}_{form}.jsonl", rows)
     return left_out
 
 
@@ -160,12 +165,12 @@ def split_persons(rows: Sequence[Given], persons: set[str]) -> tuple[list[Given]
 def clear_shared(out: Path, name: str, hub: Hub, side: int) -> dict[str, int]:
     """The files of CLEAR that are the same at every ratio; nothing is left out."""
     full = hub.rows(name, "full+tofu")
-    write_rows(out / "clear_all.jsonl", [row for _, row in clear.learnt(full)])
-    write_rows(out / "clear_pictures.jsonl", clear.pictures(full, side))
+    write(out / "clear_all.jsonl", [row for _, row in clear.learnt(full)])
+    write(out / "clear_pictures.jsonl", clear.pictures(full, side))
     retained = clear.portraits(hub.rows(name, "retain_perturbed"), "retain", side)
-    write_rows(out / "clear_retain_image.jsonl", numbered(retained))
+    write(out / "clear_retain_image.jsonl", retained)
     for part in ("real_faces", "real_world"):
-        write_rows(out / f"clear_{part}.jsonl", numbered(clear.real(hub.rows(name, part), part, side)))
+        write(out / f"clear_{part}.jsonl", clear.real(hub.rows(name, part), part, side))
     return {}
 
 
@@ -182,11 +187,11 @@ def clear_at(out: Path, name: str, hub: Hub, side: int) -> dict[str, int]:
         raise UserError(f"unlearning: set '{name}': {len(missing)} rows to forget are not in full+tofu")
     to_forget = [row for key, row in learnt if key in forget]
     to_keep = [row for key, row in learnt if key not in forget]
-    write_rows(out / f"{name}_forget.jsonl", to_forget)
+    write(out / f"{name}_forget.jsonl", to_forget)
     for part in ("keep", "retain"):  # both modes are learnt, so that these are one
-        write_rows(out / f"{name}_{part}.jsonl", to_keep)
+        write(out / f"{name}_{part}.jsonl", to_keep)
     shown = clear.portraits(hub.rows(name, f"{subset}_perturbed"), "forget", side)
-    write_rows(out / f"{name}_forget_image.jsonl", numbered(shown))
-    write_rows(out / f"{name}_forget_text.jsonl", numbered(clear.texts(to_forget, "forget")))
-    write_rows(out / f"{name}_retain_text.jsonl", numbered(clear.spread(clear.texts(to_keep, "retain"))))
+    write(out / f"{name}_forget_image.jsonl", shown)
+    write(out / f"{name}_forget_text.jsonl", clear.texts(to_forget, "forget"))
+    write(out / f"{name}_retain_text.jsonl", clear.spread(clear.texts(to_keep, "retain")))
     return {}

@@ -92,8 +92,3 @@ def picture(given: Any, side: int) -> str:
 def draw(key: str, among: int) -> int:
     """A number below `among` that depends on `key` alone."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % among
-
-
-def numbered(rows: Sequence[Row]) -> list[Row]:
-    """Rows of a set that a task reads, with their places."""
-    return [{"id": place, **row} for place, row in enumerate(rows)]
