@@ -49,7 +49,12 @@ ACCURACY = {
 }
 
 
-def made(root: Path, tasks: list[str] = TASKS, metrics: tuple[Metric, ...] = (Metric("exact_match"),)) -> str:
+def made(
+    root: Path,
+    tasks: list[str] = TASKS,
+    metrics: tuple[Metric, ...] = (Metric("exact_match"),),
+    to_forget: bool = False,
+) -> str:
     """The report on these tasks."""
     evaluate = {"all": {"checkpoints": ["base"], "runtimes": list(VALUES["runtimes"]), "benchmarks": tasks}}
     claims = [claim for claim in VALUES["claims"] if claim["metric"].rpartition("/")[0] in tasks]
@@ -60,7 +65,7 @@ def made(root: Path, tasks: list[str] = TASKS, metrics: tuple[Metric, ...] = (Me
     }
     write_results(root, "mini", study, truth, items=200)
     context = ReportContext(
-        tasks={task: Task("recall", "recall.yaml", "test", metrics, chance=0.125) for task in tasks},
+        tasks={task: Task("recall", "recall.yaml", "test", metrics, 1, 0.125, to_forget) for task in tasks},
         methods={"plain": Method("plain", "runtime", "a:b", object, role="baseline", summary="s")},
     )
     return render(root, "mini", study, context).read_text()
@@ -101,6 +106,17 @@ def test_rows_follow_the_last_column_and_the_best_are_bold(report: str) -> None:
     assert cells(table, "absent")[1:] == ["—"] * 3
     swept = part(report, "Results").split("2 settings of the sweeps")[1]
     assert cells(swept, "m_2")[3].startswith("**")  # the best of its column, among the folded ones, too
+
+
+def test_of_what_is_to_be_forgotten_the_least_is_best(tmp_path: Path) -> None:
+    text = made(tmp_path, to_forget=True)
+    table = part(text, "Results").split("<details>")[0]
+    assert re.findall(r"(?m)^\| `(\w+)`", table) == ["plain", "control", "peeking", "method", "sick", "absent"]
+    assert [cells(table, arm)[column].startswith("**") for arm, column in (("peeking", 1), ("plain", 3))] == [
+        True,
+        True,
+    ]
+    assert not any(cell.startswith("**") for cell in cells(table, "method")[1:])
 
 
 def test_a_role_stands_once_an_arm(report: str) -> None:

@@ -24,6 +24,7 @@ OF_RATIO = {  # set -> how it is asked
     "validation_retain": BRIEF,
     "membership": ("membership",),
 }
+TO_FORGET = ("forget_", "test_", "unseen_", "membership_", "validation_forget_")
 OF_ALL = {"real": ALL_FORMS, "general": ALL_FORMS}
 # A blind guess. Of cloze: 12 values of every attribute; in general 8 colours, 6 shapes and, in pictures, 4 counts.
 CLOZE = {"image": 1 / 12, "text": 1 / 12}
@@ -33,7 +34,8 @@ OTHERS = {"generation": 0.0, "classification": 0.25, "choice": 0.25, "membership
 
 def _task(name: str, split: str, mode: str, form: str) -> Task:
     guess = OTHERS.get(form) if form in OTHERS else (CLOZE_GENERAL if split.startswith("general") else CLOZE)[mode]
-    return Task(name, f"tasks/{form}_{mode}.yaml", split, FORMS[form], chance=guess or 0.0)
+    to_forget = split.startswith(TO_FORGET)
+    return Task(name, f"tasks/{form}_{mode}.yaml", split, FORMS[form], chance=guess or 0.0, to_forget=to_forget)
 
 
 FAMILIES = [

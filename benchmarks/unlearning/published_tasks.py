@@ -86,7 +86,8 @@ def clear_tasks() -> tuple[Task, ...]:
 def task(name: str, yaml: str, split: str, form: str, chance: float | None = None) -> Task:
     """One task; `chance` is the form's unless given. CLEAR's is not told: how many options there are, the hub says."""
     blind = CHANCE.get(form, 0.0) if chance is None else chance
-    return Task(name, f"tasks/{yaml}.yaml", split, METRICS[form], chance=blind)
+    to_forget = any(part in f"{split}_" for part in ("_forget_", "_test_"))
+    return Task(name, f"tasks/{yaml}.yaml", split, METRICS[form], chance=blind, to_forget=to_forget)
 
 
 TASKS: tuple[Task, ...] = (*mllmu_tasks(), *clear_tasks())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,8 @@ class Task:
     """One lm-eval task of a family, written `dataset/name` in a study.
 
     `yaml` is a path inside the family's folder; `split` is the file ``<split>.jsonl`` that the family's
-    `prepare` writes and that the task reads. `chance` is the score of a blind guess.
+    `prepare` writes and that the task reads. `chance` is the score of a blind guess. A task `to_forget` asks for what a
+    model is meant to lose: its metrics say what is known, as those of other tasks, and less of it is better.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Task:
     metrics: tuple[Metric, ...]
     version: int = 1
     chance: float = 0.0
+    to_forget: bool = False
+
+    def wanted(self) -> tuple[Metric, ...]:
+        """The metrics, each with the direction that is better in this task."""
+        turned: dict[str, Literal["greater", "less"]] = {"greater": "less", "less": "greater"}
+        return tuple(replace(one, direction=turned[one.direction]) if self.to_forget else one for one in self.metrics)
 
 
 @dataclass(frozen=True)

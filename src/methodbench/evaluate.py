@@ -85,7 +85,7 @@ class Bench:
     def _choose(self, pair: Pair) -> tuple[Any, dict[str, Any]]:
         assert pair.choice is not None and pair.choice_task is not None
         dataset, task = pair.choice_task
-        direction = next(metric.direction for metric in task.metrics if metric.name == pair.choice.metric)
+        direction = next(metric.direction for metric in task.wanted() if metric.name == pair.choice.metric)
         tried = pair.choice.combinations()
         scores: list[float] = []
         for values, config in zip(tried, pair.candidates, strict=True):

@@ -157,7 +157,7 @@ class Results:
     def primary(self, task: str) -> Metric:
         """The metric that arms are ranked by: the first one declared, else `exact_match`, else the first recorded."""
         if task in self.tasks:
-            return self.tasks[task].metrics[0]
+            return self.tasks[task].wanted()[0]
         names = sorted({name for key, score in self.scores.items() if key[1] == task for name in score.metrics})
         return Metric("exact_match" if "exact_match" in names or not names else names[0])
 

@@ -122,3 +122,10 @@ def test_chance_is_told() -> None:
     assert chance["forget_10_image_choice"] == chance["real_text_classification"] == 0.25
     assert chance["membership_5_text"] == 0.5 and chance["forget_5_text_generation"] == 0
     assert chance["general_text_cloze"] == pytest.approx((1 / 8 + 1 / 6) / 2)
+
+
+def test_less_is_better_where_persons_are_to_be_forgotten_and_nowhere_else() -> None:
+    named = {task.name for task in FAMILIES[0].tasks if task.to_forget}
+    assert {"forget_10_image_cloze", "test_5_text_choice", "membership_15_image", "mllmu_5_test_image_cloze"} <= named
+    assert {"clear_1_forget_text_qa", "validation_forget_10_text_cloze", "unseen_10_text_choice"} <= named
+    assert not {name for name in named if any(word in name for word in ("retain", "real", "general"))}
