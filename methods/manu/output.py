@@ -18,6 +18,7 @@ from methods.manu.scoring import Scored, quantiles
 
 MASK, MEASURES = "manu_mask.json", "measures.csv"
 INDEX = "model.safetensors.index.json"
+TOWERS = ("vision", "language")
 NAMES = ("i_abs", "i_freq", "i_var", "i_rms")
 
 
@@ -68,14 +69,20 @@ def mask_record(
 
 
 def write_layers(path: Path, found: Sequence[Scored], masks: Mapping[str, Tensor]) -> None:
-    """A row a part: units, share pruned, and means of score, null and importances over its units."""
+    """A row a part: units, share pruned, and means of score, null and importances over its units.
+
+    Layers of both towers are counted from 0: `vision_share` and `language_share` are the share in that tower's rows alone.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["tower", "layer", "part", "units", "pruned", "share", "score", "null_score", *NAMES])
+        own = [f"{tower}_share" for tower in TOWERS]
+        table.writerow(["tower", "layer", "part", "units", "pruned", "share", *own, "score", "null_score", *NAMES])
         for one in found:
             mask = masks[one.part.key]
             null = math.nan if one.null is None else float(one.null.mean())
-            numbers = [float(mask.double().mean()), float(one.score.mean()), null]
+            share = float(mask.double().mean())
+            shares = [share, *(share if one.part.tower == tower else math.nan for tower in TOWERS)]
+            numbers = [*shares, float(one.score.mean()), null]
             numbers += one.forget.stacked().mean(1).tolist()
             part = one.part
             table.writerow([part.tower, part.layer, part.name, part.width, int(mask.sum()), *map(_short, numbers)])

@@ -195,6 +195,8 @@ def test_the_record_says_what_decided(parent: Path, files: dict[str, Path], tmp_
     assert table.words("tower", "test") == ["vision", "vision", "language", "language"]
     assert sum(table.numbers("pruned", "test")) == sum(group["pruned"] for group in record["groups"].values())
     assert all(0.99 < value <= 1 for value in table.numbers("i_rms", "test")[:2]), "vision, see invariant 11"
+    seen, told = (table.numbers(f"{tower}_share", "test") for tower in ("vision", "language"))
+    assert [*seen[:2], *told[2:]] == table.numbers("share", "test") and all(map(math.isnan, (*seen[2:], *told[:2])))
 
 
 def test_scores_of_every_unit_and_the_weights_stay(parent: Path, files: dict[str, Path], tmp_path: Path) -> None:
