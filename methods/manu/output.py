@@ -71,7 +71,7 @@ def mask_record(
 def write_layers(path: Path, found: Sequence[Scored], masks: Mapping[str, Tensor]) -> None:
     """A row a part: units, share pruned, and means of score, null and importances over its units.
 
-    Layers of both towers are counted from 0: `vision_share` and `language_share` are the share in that tower's rows alone.
+    Layers of both towers count from 0: `vision_share` and `language_share` are the share in rows of that tower alone.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
