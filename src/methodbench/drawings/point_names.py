@@ -8,7 +8,8 @@ from typing import Any
 from matplotlib.transforms import Bbox
 
 SIDES = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1))  # right first; up is +1
-DISTANCES = (6.0, 12.0, 20.0, 30.0)  # points between a point and its name
+DISTANCES = (6.0, 12.0, 20.0, 30.0, 44.0)  # points between a point and its name
+ON_A_NAME = 40  # how many hidden points are as bad as a name on another
 PLACE = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}
 
 Named = tuple[float, float, str, str]  # x, y, name, colour
@@ -34,7 +35,9 @@ def name_points(axes: Any, named: Sequence[Named], others: Sequence[tuple[float,
                     fontweight="bold", annotation_clip=False,
                 )  # fmt: skip
                 box = text.get_window_extent(renderer).padded(2)
-                hidden = 5 * sum(box.overlaps(other) for other in taken) + sum(box.contains(*dot) for dot in dots)
+                hidden = ON_A_NAME * sum(box.overlaps(other) for other in taken) + sum(
+                    box.contains(*dot) for dot in dots
+                )
                 outside = box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1
                 cost = (hidden + 10 * outside, near, side)
                 if best is None or cost < best[0]:
