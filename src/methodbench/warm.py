@@ -35,9 +35,12 @@ GPUS = ("/dev/nvidiactl", "/dev/kfd")  # files of the drivers
 LIBRARIES = (
     "transformers",
     "transformers.trainer",
+    "transformers.models.auto.processing_auto",
     "trl.trainer.sft_trainer",
     "lm_eval.evaluator",
     "lm_eval.models.huggingface",
+    "lm_eval.models.hf_vlms",
+    "rouge_score.rouge_scorer",
     "mlflow",
     "pandas",
     "scipy.stats",
