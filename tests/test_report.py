@@ -245,3 +245,16 @@ def test_index_lists_studies_and_claims(report: tuple[Path, str]) -> None:
     assert "[demo C4](demo.md#verdicts)" in index
     told = json.loads((path.parent / "demo" / "verdicts.json").read_text())
     assert told["claims"][0]["low"] > 0 and told["claims"][3]["effect"] is None
+
+
+def test_many_notes_on_older_code_fold(tmp_path: Path) -> None:
+    study = study_of({**VALUES, "reported": []})
+    write_results(tmp_path, "mini", study, TRUTH, items=30)
+    few, many = (
+        render(
+            tmp_path, "mini", study, ReportContext(stale=tuple(f"result {n} is old" for n in range(count)))
+        ).read_text()
+        for count in (2, 3)
+    )
+    assert "- **Older code**: result 1 is old" in few and "were made by older code" not in few
+    assert "<summary>3 results were made by older code</summary>" in many and "result 2 is old" in many

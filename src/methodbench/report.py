@@ -183,8 +183,11 @@ def _run(results: Results, context: ReportContext) -> str:
         lines.append(
             f"Computing time: {duration(sum(context.seconds.values()))} in {count(len(context.seconds), 'job')}"
         )
-    lines += [f"**Older code**: {plain(note)}" for note in context.stale]
-    text = "\n".join(f"- {line}" for line in lines)
+    notes = [f"**Older code**: {plain(note)}" for note in context.stale]
+    text = "\n".join(f"- {line}" for line in (lines if len(notes) > FEW else lines + notes))
+    if len(notes) > FEW:
+        items = "\n".join(f"- {note}" for note in notes)
+        text += f"\n\n{folded(f'{len(notes)} results were made by older code', items)}"
     if not context.seconds:
         return text
     jobs = [[f"`{job}`", duration(seconds)] for job, seconds in sorted(context.seconds.items())]
