@@ -65,7 +65,12 @@ def process_membership(doc: Mapping[str, Any], results: Sequence[tuple[float, bo
 
 def rouge_l(reference: str, answer: str) -> float:
     """ROUGE-L F1 with stemming, as the released code has it."""
-    return float(_scorer().score(reference, answer)["rougeL"].fmeasure)
+    return float(rouge(answer, reference).fmeasure)
+
+
+def rouge(told: str, gold: str) -> Any:
+    """Precision, recall and F1 of the longest common subsequence of stemmed words."""
+    return _scorer().score(gold, told)["rougeL"]
 
 
 @cache

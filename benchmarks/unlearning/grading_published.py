@@ -10,21 +10,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from PIL import Image
-from rouge_score.rouge_scorer import RougeScorer
-
-from methodbench.visual import decode_picture
+from benchmarks.unlearning.grading import rouge
 
 LETTERS = ("A", "B", "C", "D")
 Doc = Mapping[str, Any]
-
-
-def picture(doc: Doc) -> list[Image.Image]:
-    """The one picture of a row."""
-    return [decode_picture(doc["image"])]
 
 
 def process_letter(doc: Doc, results: Sequence[str]) -> dict[str, int]:
@@ -56,14 +47,3 @@ def process_qa(doc: Doc, results: Sequence[str]) -> dict[str, float]:
 def process_caption(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """A caption of CLEAR."""
     return process_qa(doc, results) | {"named": int(str(doc["person"]).lower() in results[0].lower())}
-
-
-def rouge(told: str, gold: str) -> Any:
-    """Precision, recall and F1 of the longest common subsequence of stemmed words."""
-    return scorer().score(gold, told)["rougeL"]
-
-
-@cache
-def scorer() -> RougeScorer:
-    """Made once."""
-    return RougeScorer(["rougeL"], use_stemmer=True)
