@@ -80,7 +80,7 @@ def prune_random(
 ) -> None:
     """Write the parent, alpha percent of its units, drawn with `seed`, zeroed, and `manu_mask.json` to `out`."""
     (parent,) = parents
-    refuse_quantised(parent.path)
+    refuse_quantised(parent)
     model, _ = parent.load()
     settings = replace(PAPER, units=config.units, inert=config.inert)
     parts = candidates(model, config, settings)
@@ -102,21 +102,22 @@ def opened(parent: Checkpoint, data: Mapping[str, Path], config: ScoresConfig) -
     Raises:
         UserError: quantised weights, or a model that takes no pictures.
     """
-    refuse_quantised(parent.path)
+    refuse_quantised(parent)
     model, processor = parent.load()
     if not hasattr(processor, "image_processor"):
         raise UserError(f"manu: {parent.path} is no image-text model: it has a tokenizer and no image processor")
     return model, Encoder(processor, Pictures(data["pictures"]), config.max_length)
 
 
-def refuse_quantised(folder: Path) -> None:
+def refuse_quantised(parent: Checkpoint) -> None:
     """Zeroed rows of packed weights would not stay what they are.
 
     Raises:
         UserError: config.json tells of a quantisation.
     """
-    if "quantization_config" in json.loads((folder / "config.json").read_text(encoding="utf-8")):
-        raise UserError(f"{folder}/config.json: key 'quantization_config': quantised weights cannot be pruned here")
+    if parent.quantized:
+        where = f"{parent.path}/config.json: key 'quantization_config'"
+        raise UserError(f"{where}: quantised weights cannot be pruned here")
 
 
 def measured_rows(data: Mapping[str, Path], config: ScoresConfig, settings: Settings) -> Sets:

@@ -68,14 +68,26 @@ class Checkpoint:
             MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
         )
 
-        try:
-            kind = json.loads((self.path / "config.json").read_text(encoding="utf-8")).get("model_type", "")
-        except ValueError as error:
-            raise UserError(f"{self.path}/config.json: is no JSON: {error}") from error
+        kind = self._config().get("model_type", "")
         if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
             return False
         both = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
         return not both or any((self.path / file).exists() for file in PROCESSORS)
+
+    @property
+    def quantized(self) -> bool:
+        """Are the weights packed, so that single values can be neither zeroed nor trained?
+
+        Raises:
+            UserError: config.json is no JSON.
+        """
+        return "quantization_config" in self._config()
+
+    def _config(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise UserError(f"{self.path}/config.json: is no JSON: {error}") from error
 
     def load(self, **kwargs: Any) -> tuple[PreTrainedModel, Any]:
         """The model in evaluation mode on the job's device, and its tokenizer, or its processor if it reads pictures.

@@ -11,7 +11,6 @@ without a short batch between them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,7 +105,7 @@ def language_linears(model: PreTrainedModel) -> list[str]:
 def refuse_quantized(parent: Checkpoint) -> None:
     """Raises a `UserError` where the parent's weights are quantised: their updates could not be stored."""
     parent.check()
-    if "quantization_config" in json.loads((parent.path / "config.json").read_text(encoding="utf-8")):
+    if parent.quantized:
         raise UserError(
             f"multimodal_sft: {parent.path}/config.json: key 'quantization_config': "
             "quantised weights cannot be trained; allowed: float weights"
