@@ -15,7 +15,6 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from methodbench.builtin.multimodal_sft import language_linears
@@ -215,9 +214,6 @@ class Unlearner(WeightedTrainer):
     rates: Sequence[float]
     measured: dict[str, list[float]]
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
-
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         given: Any = optimizer or self.optimizer
         self.lr_scheduler = LambdaLR(given, lambda step: self.rates[min(step, len(self.rates) - 1)])
@@ -259,6 +255,7 @@ def train(
     settings = TrainingArguments(
         **common,
         remove_unused_columns=False,
+        train_sampling_strategy="sequential",
         max_steps=len(plan),
         per_device_train_batch_size=1,  # a step
         learning_rate=config.learning_rate,
