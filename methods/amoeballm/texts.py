@@ -1,0 +1,42 @@
+"""Rows of text and questions, as token ids to calibrate on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methodbench.errors import UserError
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a split.
+
+    Raises:
+        UserError: there are none.
+    """
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    if not rows:
+        raise UserError(f"{path}: holds no rows")
+    return rows
+
+
+def windows(tokenizer: Any, path: Path, count: int, length: int, seed: int) -> Tensor:
+    """[count, length] token ids: windows drawn at random from the ``text`` of all rows, joined by blanks.
+
+    Raises:
+        UserError: a row has no text, or all of it is shorter than a window.
+    """
+    rows = read_rows(path)
+    if any("text" not in row for row in rows):
+        raise UserError(f"{path}: a row has no key 'text'; texts to calibrate on are rows {{\"text\": ...}}")
+    ids = tokenizer(" ".join(row["text"] for row in rows), add_special_tokens=False)["input_ids"]
+    if len(ids) < length:
+        raise UserError(f"{path}: has {len(ids)} tokens, fewer than one window of {length}")
+    rng = Random(f"windows {seed}")
+    starts = [rng.randrange(len(ids) - length + 1) for _ in range(count)]
+    return torch.tensor([ids[start : start + length] for start in starts])
