@@ -18,6 +18,7 @@ SUBNETS = "subnets"  # what a checkpoint with a selection carries
 
 Metric = Literal["accuracy", "gold", "nll"]
 Search = Literal["dp", "greedy", "exhaustive"]
+Rule = Literal["deepest", "shortgpt", "angular", "perplexity", "taylor", "magnitude", "random"]
 
 
 @config
@@ -58,12 +59,18 @@ class WidthConfig:
 
 
 @config
-class SelectConfig:
+class GreedyConfig:
+    """Depth by removing the layer that costs least, again and again; width by fluctuation."""
+
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    width: WidthConfig = field(default_factory=WidthConfig)
+
+
+@config
+class SelectConfig(GreedyConfig):
     """Depth by dynamic programming, width by fluctuation: the selection of the paper."""
 
     search: Literal["dp", "exhaustive"] = "dp"  # exhaustive: every subset of layers, to check the DP on few layers
-    depth: DepthConfig = field(default_factory=DepthConfig)
-    width: WidthConfig = field(default_factory=WidthConfig)
 
 
 @config
