@@ -16,6 +16,7 @@ from methodbench.drawings.curve import draw_curve
 from methodbench.drawings.heat import draw_heat
 from methodbench.drawings.histogram import draw_histogram
 from methodbench.drawings.lengths import draw_lengths
+from methodbench.drawings.map import draw_map
 from methodbench.drawings.measured import draw_layers, draw_measures
 from methodbench.drawings.plane import draw_plane, tell_plane
 from methodbench.drawings.profile import draw_profile
@@ -36,6 +37,7 @@ KINDS: dict[str, Callable[[Results, Figure, list[str]], Any]] = {
     "histogram": draw_histogram,
     "measures": draw_measures,
     "layers": draw_layers,
+    "map": draw_map,
 }
 TABLES: dict[str, Callable[[Results, Figure], str]] = {"plane": tell_plane}  # Markdown that stands below a drawing
 

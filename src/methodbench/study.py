@@ -9,6 +9,7 @@ from typing import Any, Literal
 from methodbench.config import config, field, parse, read_yaml
 
 Scale = Literal["smoke", "mini", "paper"]
+MEASURED = "measures."  # before a column of measures.csv, where an axis may be a field of the samples, too
 
 
 @config
@@ -111,10 +112,11 @@ class Claim:
 class Figure:
     """One drawing of the report.
 
-    curve: metric `y` against `x` (mean per sample) along each of `curves`; sweep: `y` against the swept value of the
-    pattern in `arms`; bars: `y` for each of `arms`; stack: shares of several sample fields `y` for each of `arms`;
-    profile: the fields `y` side by side, such as pass_1, pass_2 and pass_4, a line for each of `arms`.
-    These five are drawn on one `task`.
+    curve: metric `y` against `x` (mean per sample) along each of `curves`, and a named point for each of `arms`; an `x`
+    of ``measures.COLUMN`` is the mean of that column of the ``measures.csv`` of each arm's checkpoint, such as its
+    parameters; sweep: `y` against the swept value of the pattern in `arms`; bars: `y` for each of `arms`; stack: shares
+    of several sample fields `y` for each of `arms`; profile: the fields `y` side by side, such as pass_1, pass_2 and
+    pass_4, a line for each of `arms`. These five are drawn on one `task`.
 
     lengths: `y` over `tasks`, a line for each of `arms`, a panel for each `y`; heat: mean of `y` by the samples' kind
     (rows) and by `tasks` (columns), a panel for each of `arms`; plane: `y` on the first of two `tasks` (to the right)
@@ -122,25 +124,28 @@ class Figure:
     each of `arms` a point; through the arm `origin` run dashed lines, and a table below gives every arm's gains over
     it on both axes and the gap between them.
 
-    These three draw the file ``measures.csv`` that the transform of a checkpoint left in its folder. histogram: how
+    These four draw the file ``measures.csv`` that the transform of a checkpoint left in its folder. histogram: how
     its column `x` spreads for each of `checkpoints`, all seeds pooled; measures: means of its columns `y`, a panel
     each, along the checkpoints of each of `curves`, where one without the file keeps its place; layers: its columns
-    `y`, a panel each, against its column `x`, a line for each of `checkpoints`.
+    `y`, a panel each, against its column `x`, a line for each of `checkpoints`; map: shaded cells, a row for each of
+    `checkpoints` and each of its columns `y` (shares, 0 to 1), such as whether a layer is kept, a column for each value
+    of the column `x`.
     """
 
     id: str
     kind: Literal[
-        "curve", "sweep", "bars", "stack", "profile", "lengths", "heat", "plane", "histogram", "measures", "layers"
-    ]
+        "curve", "sweep", "bars", "stack", "profile", "lengths", "heat", "plane", "histogram", "measures", "layers",
+        "map",
+    ]  # fmt: skip
     title: str
     task: str = ""  # curve, sweep, bars, stack, profile: "dataset/task"
     tasks: tuple[str, ...] = ()  # lengths, heat: from left to right; plane: two
-    ticks: tuple[str, ...] = ()  # names of `tasks` (default their datasets); profile: of `y`; measures: of the places
+    ticks: tuple[str, ...] = ()  # names of `tasks` (default their datasets); profile: `y`; measures: places; map: rows
     curves: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
-    checkpoints: tuple[str, ...] = ()  # histogram, layers: names in the study's `checkpoints`
+    checkpoints: tuple[str, ...] = ()  # histogram, layers, map: names in the study's `checkpoints`
     origin: str = ""  # plane: the arm that the others are compared with
-    x: str = ""  # curve: a field, default tokens; histogram, layers: a column; others: the axis' name
+    x: str = ""  # curve: a field (default tokens) or measures.COLUMN; histogram, layers, map: a column; others: a name
     y: tuple[str, ...] = field(default=("exact_match",), min_length=1)  # "a:b" is a ratio of sums; or columns
     reference: float | None = None  # lengths: a level of the first `y` to compare with, drawn dashed
     reference_label: str = "chance"

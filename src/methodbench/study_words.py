@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from methodbench.arms import curve_arms, resolve, resolve_over, study_runtimes
 from methodbench.errors import UserError, nearest
 from methodbench.nodes import StudyGraph
-from methodbench.study import Claim, Figure, Study
+from methodbench.study import MEASURED, Claim, Figure, Study
 
 
 def check_words(graph: StudyGraph) -> None:
@@ -93,21 +93,22 @@ def _shown(value: object) -> str:
 
 def _check_figure(figure: Figure, where: str) -> None:
     """Whatever its kind needs is there, and its numbers fit together."""
-    needed = {"curve": ("task", "curves"), "measures": ("curves",), "plane": ("tasks",)}
+    needed: dict[str, tuple[str, ...]] = {"curve": ("task",), "measures": ("curves",), "plane": ("tasks",)}
     needed |= dict.fromkeys(("sweep", "bars", "stack", "profile"), ("task", "arms"))
     needed |= dict.fromkeys(("lengths", "heat"), ("tasks", "arms"))
-    needed |= dict.fromkeys(("histogram", "layers"), ("checkpoints", "x"))
+    needed |= dict.fromkeys(("histogram", "layers", "map"), ("checkpoints", "x"))
     for key in needed[figure.kind]:
         if not getattr(figure, key):
             raise UserError(f"{where}: missing key '{key}': a figure of kind '{figure.kind}' needs it")
-    if figure.kind == "plane":
-        if len(set(figure.tasks)) != 2 or len(figure.tasks) != 2 or len(figure.y) > 2:
-            raise UserError(
-                f"{where}: keys 'tasks' and 'y': given {', '.join(figure.tasks)} and {', '.join(figure.y)}; a figure "
-                "of kind 'plane' has two different tasks, and one field or one for each of them"
-            )
-        if not figure.curves and not figure.arms:
-            raise UserError(f"{where}: missing key 'curves' or 'arms': a figure of kind 'plane' needs one of them")
+    if figure.kind == "plane" and (len(set(figure.tasks)) != 2 or len(figure.tasks) != 2 or len(figure.y) > 2):
+        raise UserError(
+            f"{where}: keys 'tasks' and 'y': given {', '.join(figure.tasks)} and {', '.join(figure.y)}; a figure of "
+            "kind 'plane' has two different tasks, and one field or one for each of them"
+        )
+    if figure.kind in ("plane", "curve") and not figure.curves and not figure.arms:
+        raise UserError(f"{where}: missing key 'curves' or 'arms': a figure of kind '{figure.kind}' needs one of them")
+    if figure.kind == "curve" and figure.x == MEASURED:
+        raise UserError(f"{where}: key 'x': given '{MEASURED}', must name a column of measures.csv after the dot")
     if figure.clip and figure.clip[0] >= figure.clip[1]:
         raise UserError(f"{where}: key 'clip': given {list(figure.clip)}, must be the lowest value, then the highest")
 
@@ -115,7 +116,12 @@ def _check_figure(figure: Figure, where: str) -> None:
 def _check_arms(study: Study, figure: Figure, where: str) -> None:
     """Its arms are scored where it looks for them, and it has a tick for each of what it names."""
     longest = max((study.curves[name].arms for name in figure.curves), key=len, default=())
-    ticked = {"profile": ("'y'", figure.y), "measures": ("the arms of its longest curve", longest)}
+    rows = [(name, column) for name in figure.checkpoints for column in figure.y]
+    ticked: dict[str, tuple[str, Sequence[object]]] = {
+        "profile": ("'y'", figure.y),
+        "measures": ("the arms of its longest curve", longest),
+        "map": ("its rows", rows),
+    }
     what, named = ticked.get(figure.kind, ("'tasks'", figure.tasks))
     if figure.ticks and len(figure.ticks) != len(named):
         raise UserError(f"{where}: key 'ticks': given {len(figure.ticks)}, must be as many as {what} ({len(named)})")
@@ -124,6 +130,8 @@ def _check_arms(study: Study, figure: Figure, where: str) -> None:
     elif figure.kind == "curve":
         for name in figure.curves:
             curve_arms(study, name, figure.task)
+        for word in figure.arms:
+            resolve(study, word, figure.task)
     elif figure.kind == "measures":
         for name in figure.curves:
             for word in study.curves[name].arms:

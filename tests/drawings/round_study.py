@@ -80,7 +80,7 @@ def round_results(root: Path, **changes: Any) -> Results:
 
 def figure_of(kind: str, **changes: Any) -> Figure:
     """A figure of the study."""
-    values = {"id": kind, "kind": kind, "title": f"What the {kind} says", **FIGURES[kind], **changes}
+    values = {"id": kind, "kind": kind, "title": f"What the {kind} says", **FIGURES.get(kind, {}), **changes}
     return parse(Figure, values, "test")
 
 

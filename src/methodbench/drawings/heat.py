@@ -71,7 +71,7 @@ def draw_heat(results: Results, figure: Figure, notes: list[str]) -> Any:
         axes.set_xlabel(figure.x if place // across == (len(drawn) - 1) // across else "")
     for axes in panels[len(drawn) :]:
         axes.set_axis_off()
-    _legend(drawing, panels, axis_title(figure.y[0], unit), norm)
+    name_shades(drawing, panels, axis_title(figure.y[0], unit), norm)
     return drawing
 
 
@@ -133,7 +133,8 @@ def _frame(axes: Any, figure: Figure, kinds: Sequence[str]) -> None:
         spine.set_visible(False)
 
 
-def _legend(drawing: Any, panels: Sequence[Any], title: str, norm: Normalize) -> None:
+def name_shades(drawing: Any, panels: Sequence[Any], title: str, norm: Normalize) -> None:
+    """The legend of shades below all panels."""
     bar = drawing.colorbar(
         ScalarMappable(norm, ListedColormap(list(svg.SHADES))), ax=list(panels), location="bottom", shrink=0.42,
         aspect=42, pad=0.03, anchor=(0.0, 0.0),
