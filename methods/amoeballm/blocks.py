@@ -103,7 +103,8 @@ def linear(block: nn.Module, name: str) -> Any:
     return block.get_submodule(place(name))
 
 
-def _pass(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+def handed_on(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+    """The forward pass of a block that is skipped."""
     return hidden_states
 
 
@@ -115,7 +116,7 @@ def skipping(model: PreTrainedModel, active: Sequence[bool]) -> Iterator[None]:
     """
     skipped = [block for block, keep in zip(blocks(model), active, strict=True) if not keep]
     for block in skipped:
-        block.forward = _pass
+        block.forward = handed_on
     try:
         yield
     finally:
