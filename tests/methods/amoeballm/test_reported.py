@@ -19,7 +19,7 @@ def cells(table: ReportedTable, arm: str, ratio: int) -> dict[str, float]:
     return {name: float(cell or 0) for name, cell in zip(table.columns, table.rows[f"{arm}_{ratio}"], strict=True)}
 
 
-@pytest.mark.parametrize(("table", "ratio"), zip(PRINTED, RATIOS, strict=True))
+@pytest.mark.parametrize(("table", "ratio"), list(zip(PRINTED, RATIOS, strict=True)))
 def test_every_average_is_that_of_its_seven_tasks(table: ReportedTable, ratio: int) -> None:
     assert set(table.rows) == {f"{arm}_{ratio}" for arm in ARMS} and table.metric.startswith(f"accuracy, {ratio} ")
     assert table.grade == "F" and table.unit == "percent" and table.columns[:2] == ("mmlu", "average")
