@@ -140,14 +140,16 @@ class Told(LM):
     """Answers what it is told, and finds the option it is told to the likeliest.
 
     Of a text that a task gives (a solution, the spans of a document) it is certain if it has an answer; if not, each
-    token of it costs it one nat.
+    token of it, or each byte for a task that counts bytes, costs it one nat.
     """
 
     MULTIMODAL = True  # it looks at no picture; without this lm-eval asks it nothing beside one
 
-    def __init__(self, text: Callable[[Row], str], likeliest: Callable[[Row], int], chooses: bool) -> None:
+    def __init__(
+        self, text: Callable[[Row], str], likeliest: Callable[[Row], int], chooses: bool, by_byte: bool = False
+    ) -> None:
         super().__init__()
-        self.text, self.likeliest, self.chooses = text, likeliest, chooses
+        self.text, self.likeliest, self.chooses, self.by_byte = text, likeliest, chooses, by_byte
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         return [self.text(request.doc) for request in requests]
@@ -160,16 +162,20 @@ class Told(LM):
 
     def given(self, request: Any) -> tuple[float, bool]:
         certain = self.text(request.doc) != ""
-        return (0.0 if certain else -float(len(re.findall(TOKENS, request.args[1])))), certain
+        given = request.args[1]
+        units = len(given.encode()) if self.by_byte else len(re.findall(TOKENS, given))
+        return (0.0 if certain else -float(units)), certain
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         raise AssertionError("a task of this repository generates or chooses")
 
 
-def grades(loaded: Any, text: Callable[[Row], str], likeliest: Callable[[Row], int]) -> list[Row]:
+def grades(
+    loaded: Any, text: Callable[[Row], str], likeliest: Callable[[Row], int], by_byte: bool = False
+) -> list[Row]:
     """lm-eval's record of every graded item."""
     results = lm_eval.evaluator.evaluate(
-        lm=Told(text, likeliest, loaded.config.output_type == "multiple_choice"),
+        lm=Told(text, likeliest, loaded.config.output_type == "multiple_choice", by_byte),
         task_dict={"tasks": {loaded.config.task: loaded}, "groups": {}, "group_map": {}},
         limit=GRADED,
         bootstrap_iters=0,
@@ -193,9 +199,10 @@ def right_answers(family: Family, task: Task, loaded: Any) -> list[Callable[[Row
 def test_a_task_gives_the_gold_answer_everything_and_an_empty_one_nothing(
     family: Family, task: Task, made: Callable[[Family, int], Path]
 ) -> None:
-    """A likelihood in nats is 0 where the text that a task gives is certain, and 1 where each token costs one nat."""
+    """A likelihood in nats is 0 where the text that a task gives is certain, and 1 where each token (or byte) costs one."""
     loaded = load_task(family.folder(ROOT) / task.yaml, made(family, 0) / f"{task.split}.jsonl")
     chooses = loaded.config.output_type == "multiple_choice"
+    by_byte = any(metric.unit == "nats/byte" for metric in task.metrics)
 
     def gold(doc: Row) -> int:
         return int(loaded.doc_to_target(doc)) if chooses else -1
@@ -211,7 +218,7 @@ def test_a_task_gives_the_gold_answer_everything_and_an_empty_one_nothing(
         means(grades(loaded, text, gold)) for text in right_answers(family, task, loaded)[: 1 if chooses else None]
     ]
     assert best in tried, f"no form of the gold answer scores {best}; the scores: {tried}"
-    nothing = means(grades(loaded, lambda doc: "", wrong))
+    nothing = means(grades(loaded, lambda doc: "", wrong, by_byte))
     assert nothing == {name: 1 - value for name, value in best.items()}
 
 
