@@ -199,7 +199,7 @@ def right_answers(family: Family, task: Task, loaded: Any) -> list[Callable[[Row
 def test_a_task_gives_the_gold_answer_everything_and_an_empty_one_nothing(
     family: Family, task: Task, made: Callable[[Family, int], Path]
 ) -> None:
-    """A likelihood in nats is 0 where the text that a task gives is certain, and 1 where each token (or byte) costs one."""
+    """A likelihood in nats is 0 where the given text is certain, and 1 where each token, or byte, costs one nat."""
     loaded = load_task(family.folder(ROOT) / task.yaml, made(family, 0) / f"{task.split}.jsonl")
     chooses = loaded.config.output_type == "multiple_choice"
     by_byte = any(metric.unit == "nats/byte" for metric in task.metrics)
