@@ -13,7 +13,8 @@ import pytest
 from methodbench.claims import VERDICTS, Control, Judgement, decide, judge
 from methodbench.compare import Comparison
 from methodbench.errors import UserError
-from methodbench.report import render, render_index
+from methodbench.index import render_index
+from methodbench.report import render
 from methodbench.results import Results
 from methodbench.stats import Estimate
 from methodbench.study import Claim
@@ -244,7 +245,8 @@ def test_the_report_tells_of_ranks(tmp_path: Path) -> None:
     assert "Rank correlation (Spearman's rho) of `importance` and `change` in the measures of `many`. Rho −0.8" in line
     assert "| rho −0.8" in line and "**rho**: Spearman's rank correlation" in text
     assert "**holds**: falls and again;" in text
-    assert "demo falls" in render_index(tmp_path, "mini", [results.study]).read_text()
+    assert "| falls | `many` | its measures | [0](../../results/mini/demo/seed0/checkpoints/many/measures.csv)" in text
+    assert "[falls](demo.md#claim-falls)" in render_index(tmp_path, "mini", [results.study]).read_text()
     assert all("the study asks for this score" in sentence for sentence in verify(tmp_path, "mini", results.study))
 
 

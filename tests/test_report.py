@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from methodbench.benchmark import Metric, Task
-from methodbench.report import ModelLine, ReportContext, render, render_index
+from methodbench.report import ModelLine, ReportContext, render
 from methodbench.study import Study
 from tests.results_factory import Planted, study_of, write_results
 
@@ -131,6 +130,15 @@ def test_verdicts_come_first_and_are_as_planted(report: tuple[Path, str]) -> Non
     assert "holds**: C1 and C3" in text and "In miniature" in text
 
 
+def test_every_claim_leads_to_its_samples_and_runs(report: tuple[Path, str]) -> None:
+    behind = part(report[1], "Verdicts").split("behind every claim</summary>")[1]
+    left, right, *_ = [line for line in behind.splitlines() if line.startswith("| C2 |")]
+    assert "| `base@method` | math/test | [0](../../results/mini/demo/seed0/scores/base/method/" in left
+    assert "([run](http://127.0.0.1:5000/#/runs/1))" in left and left.count("](../../results") == 5
+    assert "`base@baseline`" in right and behind.count("| C2 |") == 3  # and its control
+    assert behind.count("| C3 |") == 6  # both curves
+
+
 def test_controls_are_told(report: tuple[Path, str]) -> None:
     controls = part(report[1], "Controls")
     assert row(controls, "C2")[1] == "`twin`" and row(controls, "C2")[6] == "**explains the effect**"
@@ -144,7 +152,7 @@ def test_text_of_people_never_turns_into_markup(report: tuple[Path, str]) -> Non
     assert "Does &lt;think> help?" in text and "&lt;think> helps" in text
     outside = re.sub(r"(?s)```.*?```|`[^`]*`", "", text)
     assert "<think>" not in outside
-    assert set(re.findall(r"</?(\w+)", outside)) <= {"br", "sub", "details", "summary", "code"}
+    assert set(re.findall(r"</?(\w+)", outside)) <= {"br", "sub", "details", "summary", "code", "a"}
 
 
 def test_every_link_and_picture_resolves(report: tuple[Path, str]) -> None:
@@ -233,18 +241,6 @@ def test_a_study_without_results_still_reports(tmp_path: Path) -> None:
     text = render(tmp_path, "mini", bare).read_text()
     assert "**not comparable**: C1, C2, C3 and C4" in text and "Not scored yet" in text
     assert "nothing to draw" in part(text, "Figures")
-
-
-def test_index_lists_studies_and_claims(report: tuple[Path, str]) -> None:
-    path, _ = report
-    root = path.parents[2]
-    other = study_of({**VALUES, "study": "later", "title": "Later"})
-    index = render_index(root, "mini", [study(), other]).read_text()
-    assert "[Does &lt;think> help?](demo.md)" in index and "2 × holds<br>1 × holds, but a control explains it" in index
-    assert "| Later | not reported yet |" in index
-    assert "[demo C4](demo.md#verdicts)" in index
-    told = json.loads((path.parent / "demo" / "verdicts.json").read_text())
-    assert told["claims"][0]["low"] > 0 and told["claims"][3]["effect"] is None
 
 
 def test_many_notes_on_older_code_fold(tmp_path: Path) -> None:

@@ -131,10 +131,11 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def run_index(options: argparse.Namespace) -> None:
-    from methodbench.report import render_index
+    from methodbench.index import render_index
 
     graph = Graph(options.root, options.scale)
-    render_index(Path(), options.scale, [graph.study(name).study for name in graph.study_names()])
+    paper = Graph(options.root, "paper").study_names()
+    render_index(Path(), options.scale, [graph.study(name).study for name in graph.study_names()], paper)
 
 
 def run_explain(options: argparse.Namespace) -> None:

@@ -33,6 +33,7 @@ class ReportContext:
     runs: Mapping[str, str] = field(default_factory=dict)  # "results/…/T.json" -> address of its MLflow run
     stale: tuple[str, ...] = ()  # sentences about results made by older code
     seconds: Mapping[str, float] = field(default_factory=dict)  # job -> wall seconds
+    threads: Mapping[str, int] = field(default_factory=dict)  # job -> its threads, where there are more than one
     machine: str = ""
     commit: str = ""
     tracking: str = ""  # MLflow store

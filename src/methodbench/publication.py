@@ -54,6 +54,11 @@ def context(graph: Graph, study: StudyGraph, uri: str) -> ReportContext:
         runs=run_addresses(graph.scale, study.study.study, uri),
         stale=tuple(stale(study)),
         seconds=dict(seconds(study)),
+        threads={
+            f"transform-{node.name}-{node.run}": node.method.resources.threads
+            for node in study.checkpoints
+            if node.method.resources.threads > 1
+        },
         machine=machine(),
         commit=commit(graph.root),
         tracking=shown(uri),

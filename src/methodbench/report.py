@@ -1,4 +1,4 @@
-"""Writes reports/SCALE/STUDY.md with its figures and verdicts, and the list of all reports.
+"""Writes reports/SCALE/STUDY.md with its figures and verdicts (the list of all reports: `index.py`).
 
 The same results give the same bytes: no dates, no random order. What was measured comes from the score and samples
 files alone; what the graph and the tracker know besides comes in a `ReportContext`.
@@ -13,7 +13,9 @@ from pathlib import Path
 from methodbench.appendix import choices, how_to_check, reported_beside, settings
 from methodbench.claims import VERDICTS, Judgement, judge
 from methodbench.context import ModelLine, ReportContext
+from methodbench.evidence import evidence
 from methodbench.figures import draw
+from methodbench.index import SCALE_SENTENCE, write
 from methodbench.joblog import duration
 from methodbench.markdown import folded, plain, section, table
 from methodbench.overview import FEW, families_of_tasks, overview
@@ -28,16 +30,10 @@ from methodbench.tables import (
     result_tables,
     verdict_table,
 )
+from methodbench.verdicts import NAME as VERDICTS_FILE
+from methodbench.verdicts import verdicts
 from methodbench.verify import verify
 from methodbench.wording import count, listed, number, percent
-
-SCALE_SENTENCE = {
-    "smoke": "**Smoke: no claims.** Models a few thousand weights large ran through the whole graph; their numbers "
-    "say that everything works, and nothing about any method.",
-    "mini": "**In miniature.** Small models on made problems: a verdict says whether the effect that a paper describes "
-    "shows at this size, beside controls. It is never a reproduction of the paper's numbers.",
-    "paper": "**At the paper's scale**: its models, data and settings, as far as the ledger below says so.",
-}
 
 HOW_TO_READ = f"""
 - **Interval**: 95 %, over items and training seeds together. Items are resampled in pairs (both arms answer the same \
@@ -84,7 +80,7 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
         f"# {plain(study.title or study.study)}",
         _summary(results, judgements),
         plain(study.about.strip()),
-        section("Verdicts", *_claims(judgements, study)),
+        section("Verdicts", *_claims(judgements, study), _evidence(results, judgements, context, folder)),
         section("What was run", _run(results, context), _models(context.models), _missing(results)),
         section(
             "Results",
@@ -104,42 +100,9 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
         section("How to check", how_to_check(results, context)),
     ]
     path = folder / f"{study.study}.md"
-    _write(folder / study.study / "verdicts.json", json.dumps(_verdicts(results, judgements), indent=1) + "\n")
-    _write(path, "\n\n".join(block for block in blocks if block) + "\n")
-    return path
-
-
-def render_index(root: Path, scale: str, studies: Sequence[Study]) -> Path:
-    """Write the list of a scale's reports, with each study's verdicts, and return its path."""
-    folder = root / "reports" / scale
-    rows, claims = [], []
-    for study in studies:
-        file = folder / study.study / "verdicts.json"
-        title = plain(study.title or study.study)
-        if not file.exists():
-            rows.append([title, "not reported yet", "", ""])
-            continue
-        told = json.loads(file.read_text(encoding="utf-8"))
-        found = [claim["verdict"] for claim in told["claims"]]
-        counts = [f"{found.count(verdict)} × {verdict}" for verdict in VERDICTS if verdict in found]
-        link = f"{study.study}.md"
-        rows.append([f"[{title}]({link})", "<br>".join(counts) or "no claims", str(told["arms"]), str(told["seeds"])])
-        claims += [
-            [
-                f"[{study.study} {claim['id']}]({study.study}.md#verdicts)",
-                plain(claim["says"]),
-                f"**{claim['verdict']}**",
-            ]
-            for claim in told["claims"]
-        ]
-    blocks = [
-        f"# Reports at scale {scale}",
-        SCALE_SENTENCE[scale],
-        table(["study", "verdicts", "arms", "seeds"], rows, right=(2, 3)),
-        section("Every claim", table(["", "claim", "verdict"], claims) if claims else ""),
-    ]
-    path = folder / "index.md"
-    _write(path, "\n\n".join(block for block in blocks if block) + "\n")
+    told = verdicts(results, judgements, context)
+    write(folder / study.study / VERDICTS_FILE, json.dumps(told, indent=1) + "\n")
+    write(path, "\n\n".join(block for block in blocks if block) + "\n")
     return path
 
 
@@ -161,6 +124,11 @@ def _claims(judgements: Sequence[Judgement], study: Study) -> list[str]:
         return ["This study makes no claims."]
     ranked = any(judgement.claim.rank for judgement in judgements)
     return [verdict_table(judgements, study), folded("How to read this", HOW_TO_READ + (RANKED if ranked else ""))]
+
+
+def _evidence(results: Results, judgements: Sequence[Judgement], context: ReportContext, folder: Path) -> str:
+    text = evidence(results, judgements, context, folder) if results.scale != "smoke" else ""
+    return folded("Samples and MLflow runs behind every claim", text) if text else ""
 
 
 def _run(results: Results, context: ReportContext) -> str:
@@ -285,25 +253,6 @@ _COST = (
 )
 
 
-def _verdicts(results: Results, judgements: Sequence[Judgement]) -> dict[str, object]:
-    """The verdicts for programs: the list of reports, the tracker."""
-    claims = [
-        {
-            "id": judgement.claim.id,
-            "says": judgement.claim.says,
-            "verdict": judgement.verdict,
-            "why": judgement.why,
-            "effect": judgement.comparison.effect.value if judgement.comparison.effect else None,
-            "low": judgement.comparison.effect.low if judgement.comparison.effect else None,
-            "high": judgement.comparison.effect.high if judgement.comparison.effect else None,
-            "p": judgement.p if judgement.comparison.effect else None,
-        }
-        for judgement in judgements
-    ]
-    arms = {arm for arms in results.arms.values() for arm in arms}
-    return {"study": results.study.study, "arms": len(arms), "seeds": len(results.study.seeds), "claims": claims}
-
-
 def _under(task: str, text: str, several: bool, fold: bool) -> str:
     """The task's name above its part: a heading, or a line that opens it where an overview stands above."""
     if not several or not text:
@@ -311,11 +260,4 @@ def _under(task: str, text: str, several: bool, fold: bool) -> str:
     return folded(f"<code>{task}</code>", text) if fold else f"### {task}\n\n{text}"
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
-
-
-__all__ = ["ModelLine", "ReportContext", "render", "render_index", "verify"]
+__all__ = ["ModelLine", "ReportContext", "render", "verify"]

@@ -16,6 +16,7 @@ from methodbench.results import Missing, Results
 from methodbench.score import HEALTH, samples_path
 from methodbench.stats import Estimate, Undefined
 from methodbench.study import Choice, Claim, Study
+from methodbench.verdicts import anchor
 from methodbench.wording import Unit, amount, effect, level, number, percent, probability
 
 
@@ -61,7 +62,7 @@ def verdict_table(judgements: Sequence[Judgement], study: Study) -> str:
         against = _told(claim)
         rows.append(
             [
-                f"**{claim.id}**",
+                f'**{claim.id}**<a id="{anchor(claim.id)}"></a>',
                 plain(claim.says) + small(f"{against}. {plain(judgement.why)}"),
                 f"**{judgement.verdict}**",
                 shown,
@@ -241,10 +242,10 @@ def _result(
     extra = [_mean(results, row.arm, task, name) for name in others]
     tokens = "—" if row.tokens is None else number(row.tokens)
     size = f"{row.level.n_seeds} × {row.level.n_items}"
-    return [name, shown, per_seed, *extra, tokens, size, health, _links(results, context, task, row.arm, seeds, folder)]
+    return [name, shown, per_seed, *extra, tokens, size, health, links(results, context, task, row.arm, seeds, folder)]
 
 
-def _links(results: Results, context: ReportContext, task: str, arm: Arm, seeds: Sequence[int], folder: Path) -> str:
+def links(results: Results, context: ReportContext, task: str, arm: Arm, seeds: Sequence[int], folder: Path) -> str:
     """Each seed's samples, and its MLflow run where the address is known."""
     found = []
     for seed in seeds:

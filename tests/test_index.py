@@ -1,0 +1,135 @@
+"""The list of reports: what a stranger reads first, also from reports that older versions left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from methodbench.index import render_index
+from methodbench.report import ReportContext, render
+from methodbench.study import Study
+from tests.results_factory import Planted, study_of, write_results
+from tests.test_report import TRUTH, VALUES, part, row, study
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the report of the study `demo`."""
+    folder = tmp_path_factory.mktemp("index")
+    demo = study(reported=[])
+    write_results(folder, "mini", demo, TRUTH, items=250)
+    seconds = {"transform-base-seed0": 90.0, "evaluate-base-seed0-all": 75.0}
+    render(folder, "mini", demo, ReportContext(seconds=seconds, threads={"transform-base-seed0": 2}))
+    return folder
+
+
+def written(root: Path, *studies: Study, scale: str = "mini", paper: tuple[str, ...] = ()) -> str:
+    return render_index(root, scale, studies, paper).read_text()
+
+
+def edit(root: Path, study: str, **changes: Any) -> None:
+    """Write the verdicts.json of `study` as another one's, changed."""
+    folder = root / "reports" / "mini"
+    told = json.loads((folder / "demo" / "verdicts.json").read_text())
+    (folder / study).mkdir(exist_ok=True)
+    (folder / study / "verdicts.json").write_text(json.dumps({**told, "study": study, **changes}))
+
+
+def test_verdicts_for_programs_say_what_the_page_says(root: Path) -> None:
+    told = json.loads((root / "reports" / "mini" / "demo" / "verdicts.json").read_text())
+    first, second, third, lost = told["claims"]
+    assert 0 < first["low"] < first["effect"] < first["high"] and first["unit"] == "share"
+    assert lost["effect"] is None and lost["shown"] == "" and lost["least_detectable"] is None
+    assert third["unit"] == "gain" and third["shown"].endswith("]")
+    assert second["controls"] == [{"name": "twin", "outcome": "explains", "reaches": pytest.approx(1.0)}]
+    assert told["cost"] == {"jobs": 2, "wall_s": 165.0, "core_s": 255.0}
+    assert told["missing"] == 5 and told["scores"] == 12 * 5  # one arm of 13 has no score
+
+
+def test_the_counts_come_first_and_every_claim_has_its_effect(root: Path) -> None:
+    text = written(root, study())
+    assert text.splitlines()[2] == (
+        "**4 claims in 1 report: 2 hold; 1 holds, but a control explains it; 1 could not be compared.**"
+    )
+    assert row(text, "[Does &lt;think> help?](demo.md)")[2:] == ["13", "5", "4.2 core-minutes"]
+    claims = part(text, "Every claim")
+    shown = row(claims, "[C1](demo.md#claim-c1)")
+    assert shown[1:3] == ["&lt;think> helps", "**holds**"] and "points [+" in shown[3] and shown[4] == ""
+    assert row(claims, "[C2]")[4] == "explained by `twin` (100 %)"
+    assert row(claims, "[C4]")[3] == "—"
+    assert "claims](demo.md" not in text and '<a id="claim-c1"></a>' in (root / "reports/mini/demo.md").read_text()
+
+
+def test_studies_stand_by_name_and_costs_are_added(root: Path) -> None:
+    edit(root, "another")
+    edit(root, "unknown", cost=None)
+    others = [study_of({**VALUES, "study": name, "title": name}) for name in ("unknown", "another")]
+    text = written(root, others[0], study(), others[1])
+    assert text.index("### [another]") < text.index("### [demo]") < text.index("### [unknown]")
+    assert row(text, "[unknown]")[4] == "not known" and "Altogether 8.5 core-minutes." in text
+
+
+def test_what_was_not_run_is_told_with_its_reason(root: Path) -> None:
+    later = study_of({**VALUES, "study": "later", "title": "Later"})
+    grid = study_of({**VALUES, "study": "grid", "title": "Grid", "optional": True, "about": "Much more. And so on."})
+    (root / "reports" / "paper").mkdir(exist_ok=True)
+    (root / "reports" / "paper" / "big.md").write_text("")
+    left = part(written(root, study(), later, grid, paper=("big", "bigger")), "What was not run, and why")
+    assert "**Does &lt;think> help?**: 5 of 65 scores are not there yet." in left
+    assert "**Later**: no report yet. Run it with `snakemake --cores all --config scale=mini studies=later`." in left
+    assert "**Grid**: optional, run by name only. Much more. Run it" in left and "And so on" not in left
+    assert "[big](../paper/big.md) have reports" in left and "`bigger`. These need GPUs" in left
+    assert "(`config/paper`)" not in written(root, study(), later, scale="paper", paper=("big",))
+
+
+OLD = [
+    ("holds", "+40.9 points [+27.9, +54.0] (p < 0.001 after); beats 2 controls.", "+40.9 points [+27.9, +54.0]"),
+    ("underpowered", "Rho −0.63 [−1.00, +0.20] is not significant.", "rho −0.63 [−1.00, +0.20]"),
+    ("direction only", "+26.9 % [+13.6, +40.1] points the right way.", "+26.9 % [+13.6, +40.1]"),
+    ("does not hold", "The effect goes the other way: −0.0738 [−0.152, +0.00460] (p).", "−0.0738 [−0.152, +0.00460]"),
+    (
+        "holds, but a control explains it",
+        "−55.0 points [−71.6, −38.4] (p); but the control `few` alone reaches 115 % of the effect and `m` is not.",
+        "−55.0 points [−71.6, −38.4]",
+    ),
+]
+
+
+def test_an_older_report_is_read_from_its_words(tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "mini" / "demo"
+    folder.mkdir(parents=True)
+    claims = [
+        {"id": f"C{n}", "says": "x", "verdict": verdict, "why": why, "effect": 0.5, "low": 0.1, "high": 0.9, "p": 0.01}
+        for n, (verdict, why, _) in enumerate(OLD)
+    ]
+    (folder / "verdicts.json").write_text(json.dumps({"study": "demo", "arms": 2, "seeds": 4, "claims": claims}))
+    text = written(tmp_path, study())
+    assert [row(text, f"[C{n}](demo.md#verdicts)")[3] for n in range(len(OLD))] == [shown for *_, shown in OLD]
+    controls = ["beats 2 controls", "", "", "", "explained by `few` (115 %)"]
+    assert [row(text, f"[C{n}]")[4] for n in range(len(OLD))] == controls
+    assert row(text, "[Does")[4] == "not known"
+    (folder.parent / "demo.md").write_text("- Computing time: 1 h 02 min in 224 jobs\n")
+    assert row(written(tmp_path, study()), "[Does")[4] == "62 core-minutes"
+
+
+def test_checkpoints_of_another_study_are_counted_there(tmp_path: Path) -> None:
+    checkpoints = {"base": {"from": ["parent/base"]}, "own": {"method": "merge", "from": ["base"]}}
+    values = {key: VALUES[key] for key in ("study", "seeds", "runtimes", "evaluate")}
+    child = study_of({**values, "checkpoints": checkpoints})
+    write_results(tmp_path, "mini", child, {"base@baseline": Planted()}, items=20)
+    render(tmp_path, "mini", child, ReportContext(seconds={"one": 30.0}))
+    assert row(written(tmp_path, child), "[demo](demo.md)")[4].startswith(
+        "0.5 core-minutes<br><sub>on checkpoints of p"
+    )
+
+
+def test_nothing_is_counted_at_smoke_or_without_reports(tmp_path: Path) -> None:
+    write_results(tmp_path, "smoke", study(), {}, items=20)
+    render(tmp_path, "smoke", study(reported=[], figures=[]))
+    smoke = written(tmp_path, study(), scale="smoke")
+    assert smoke.splitlines()[2].startswith("**Smoke: no claims.**")
+    empty = written(tmp_path, study())
+    assert "No study has a report yet." in empty and "## Every claim" not in empty
