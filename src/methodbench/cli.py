@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="write nothing, fail if something would change"
     )
     verb("list", run_list, "list methods, benchmarks and studies")
+    differing = verbs.add_parser("diff", help="say what moved between two reports or two lock files")
+    differing.set_defaults(run=run_diff)
+    differing.add_argument("before", type=Path, help="a report's folder, page or verdicts.json, or a lock file")
+    differing.add_argument("after", type=Path, help="the same of the other version")
     merging = verbs.add_parser("merge", help="merge model folders, the base last")
     merging.set_defaults(run=merge)
     add_arguments(merging)
@@ -159,6 +163,12 @@ def run_docs(options: argparse.Namespace) -> int:
     if stale:
         print(f"{', '.join(stale)}: {'out of date; run make docs' if options.check else 'written'}")
     return 1 if stale and options.check else 0
+
+
+def run_diff(options: argparse.Namespace) -> None:
+    from methodbench.difference import differences
+
+    print("\n".join(differences(options.before, options.after)))
 
 
 def run_list(options: argparse.Namespace) -> None:
