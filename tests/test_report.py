@@ -226,7 +226,13 @@ def test_cost_marks_what_nothing_beats(report: tuple[Path, str]) -> None:
 def test_same_results_same_bytes(tmp_path: Path) -> None:
     first, second = made(tmp_path / "a")[0], made(tmp_path / "b")[0]
     files = sorted(file.relative_to(first.parent) for file in first.parent.rglob("*") if file.is_file())
-    assert {str(file) for file in files} == {"demo.md", "demo/bars.svg", "demo/curve.svg", "demo/verdicts.json"}
+    assert {str(file) for file in files} == {
+        "demo.md",
+        "demo/bars.svg",
+        "demo/curve.svg",
+        "demo/numbers.json",
+        "demo/verdicts.json",
+    }
     assert all((first.parent / file).read_bytes() == (second.parent / file).read_bytes() for file in files)
 
 

@@ -18,9 +18,9 @@ from typing import Any
 from methodbench.errors import UserError, nearest
 from methodbench.numbers import NAME as NUMBERS
 from methodbench.pins import pin_changes, read_pins
+from methodbench.verdicts import NAME as VERDICTS
 from methodbench.wording import count, number
 
-VERDICTS = "verdicts.json"
 CHANCE = 0.05  # of a number beyond its intervals, if nothing changed
 
 

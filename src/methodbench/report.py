@@ -18,6 +18,8 @@ from methodbench.figures import draw
 from methodbench.index import SCALE_SENTENCE, write
 from methodbench.joblog import duration
 from methodbench.markdown import folded, plain, section, table
+from methodbench.numbers import NAME as NUMBERS_FILE
+from methodbench.numbers import numbers_text
 from methodbench.overview import FEW, families_of_tasks, overview
 from methodbench.results import HEALTH_LIMITS, Results
 from methodbench.study import Study
@@ -102,6 +104,7 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
     path = folder / f"{study.study}.md"
     told = verdicts(results, judgements, context)
     write(folder / study.study / VERDICTS_FILE, json.dumps(told, indent=1) + "\n")
+    write(folder / study.study / NUMBERS_FILE, numbers_text(results, rows))
     write(path, "\n\n".join(block for block in blocks if block) + "\n")
     return path
 
