@@ -68,16 +68,21 @@ def described(active: list[bool] | tuple[bool, ...], widths: tuple[float, ...], 
 def mixed(a: Tensor, b: Tensor, gates: Tensor, scale: float, mix: Mix) -> Tensor:
     """The update of a weight [out, in] by experts a [E, r, in] and b [E, out, r]."""
     if mix == "factors":
-        return scale * (torch.einsum("e,eor->or", gates, b) @ torch.einsum("e,eri->ri", gates, a))
+        return scale * (_gated(gates, b) @ _gated(gates, a))
     return scale * torch.einsum("e,eor,eri->oi", gates, b, a)
 
 
 def applied(x: Tensor, a: Tensor, b: Tensor, gates: Tensor, scale: float, mix: Mix) -> Tensor:
     """`x` [..., in] times the update's transpose [..., out], without forming the update."""
     if mix == "factors":
-        inner = F.linear(x, torch.einsum("e,eri->ri", gates, a))
-        return scale * F.linear(inner, torch.einsum("e,eor->or", gates, b))
+        inner = F.linear(x, _gated(gates, a))
+        return F.linear(inner * scale, _gated(gates, b))
     experts, rank, wide = a.shape
     inner = F.linear(x, a.reshape(experts * rank, wide))  # of all experts: those with gate 0 end in 0
     weighted = inner.unflatten(-1, (experts, rank)) * gates.to(inner.dtype)[:, None]
-    return scale * F.linear(weighted.flatten(-2), b.transpose(0, 1).reshape(-1, experts * rank))
+    return F.linear(scale * weighted.flatten(-2), b.transpose(0, 1).reshape(-1, experts * rank))
+
+
+def _gated(gates: Tensor, factors: Tensor) -> Tensor:
+    """sum_e g_e F_e of factors [E, m, n]."""
+    return (gates @ factors.flatten(1)).unflatten(0, factors.shape[1:])
