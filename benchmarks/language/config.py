@@ -32,6 +32,7 @@ class LanguageConfig:
     most: dict[str, int] = field(default_factory=dict)  # published name -> so many of its rows, a fixed random sample
     stand_in: bool = False  # hand-made rows of the same schema instead: for trying a paper config offline
     docs_characters: int = field(600, ge=100, le=8000)  # of a window of `docs`
+    wikitext_characters: int = field(8_000, ge=100)  # of a window of `wikitext2` and a text of `wikitext2_train`
 
     def __post_init__(self) -> None:
         if 0 < self.entities < 3:

@@ -18,7 +18,6 @@ from benchmarks.language.stand_ins import DEV, STAND_INS
 from methodbench.errors import UserError
 from methodbench.hub import fetch_rows
 
-WINDOW = 8_000  # characters of WikiText-2
 SHOTS = 5
 
 
@@ -65,7 +64,7 @@ def published_rows(name: str, config: LanguageConfig) -> tuple[list[Row], dict[s
         rows = [columns.mmlu(row, [shot for shot in dev if shot["subject"] == row["subject"]][:SHOTS]) for row in given]
     elif source.hub == WIKITEXT2.hub:
         text = "".join(row["text"] for row in given)  # a row ends in its line feed
-        pieces = list(cut(text, WINDOW))
+        pieces = list(cut(text, config.wikitext_characters))
         rows = [window(piece) for piece in pieces] if name == "wikitext2" else [{"text": piece} for piece in pieces]
     else:
         assert source.row is not None

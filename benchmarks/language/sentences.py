@@ -1,7 +1,7 @@
 """Filler: sentences of a small grammar, dealt to the splits by their hash, whatever the seed.
 
-A sentence is some fifteen words of which about half can be foretold (the articles, the kind of thing that a verb goes
-with, the preposition); there are over a hundred million, so a model can learn the grammar but not the sentences.
+A sentence is some fifteen words of which about half can be foretold ("the", "one", the kind of thing that a verb goes
+with, the preposition); there are some two hundred million, so a model can learn the grammar but not the sentences.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def sentence(rng: Random) -> str:
     deed = rng.choice(list(DEEDS))
     preposition, things = DEEDS[deed]
     doer = f"the {rng.choice(QUALITIES)} {rng.choice(PEOPLE)}"
-    done = f"{deed} a {rng.choice(LOOKS)} {rng.choice(things)} {preposition} the {rng.choice(PLACES)}"
+    done = f"{deed} one {rng.choice(LOOKS)} {rng.choice(things)} {preposition} the {rng.choice(PLACES)}"
     weather = f" {rng.choice(CAUSES)} it {rng.choice(STATES)}" if rng.random() < 0.5 else ""
     return f"{doer} {done} {rng.choice(TIMES)}{weather} ."
 
