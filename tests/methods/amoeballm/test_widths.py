@@ -159,10 +159,11 @@ def test_scores_and_masks_from_first_principles(kind: str, squared: bool, path: 
 
 
 def test_uniform_widths_keep_the_same_counts_in_every_layer(path: Path) -> None:
-    """Invariant 9: ceil(0.75 * 2) and ceil(0.5 * 2) groups, 48 and 32 of 64 neurons."""
-    masks, scores = fluctuation_masks(made("llama"), TOKENIZER, path, replace(WIDTH, mode="uniform"), 0, quiet())
-    assert {ratio: mask.groups.sum(1).tolist() for ratio, mask in masks.items()} == {0.75: [2, 2], 0.5: [1, 1]}
-    assert {ratio: mask.neurons.sum(1).tolist() for ratio, mask in masks.items()} == {0.75: [48, 48], 0.5: [32, 32]}
+    """Invariant 9: groups are rounded up, ceil(0.6 * 2) and ceil(0.5 * 2); of 64 neurons 38.4 and 32 to the nearest."""
+    config = replace(WIDTH, mode="uniform", ratios=(0.6, 0.5))
+    masks, scores = fluctuation_masks(made("llama"), TOKENIZER, path, config, 0, quiet())
+    assert {ratio: mask.groups.sum(1).tolist() for ratio, mask in masks.items()} == {0.6: [2, 2], 0.5: [1, 1]}
+    assert {ratio: mask.neurons.sum(1).tolist() for ratio, mask in masks.items()} == {0.6: [38, 38], 0.5: [32, 32]}
     assert scores["groups"].shape == (2, 2) and scores["neurons"].shape == (2, 64)
 
 
@@ -218,6 +219,16 @@ def test_the_model_stays_as_it_was(path: Path) -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_dropout_is_off(path: Path) -> None:
+    model = pico.model("llama")
+    found = [fluctuation_masks(model, TOKENIZER, path, WIDTH, 0, quiet())]
+    found.append(unit_masks("taylor", model, TOKENIZER, path, UNITS, 0, quiet()))
+    for block in blocks(model.train()):
+        block.self_attn.attention_dropout = 0.5
+    assert same(found[0], fluctuation_masks(model, TOKENIZER, path, WIDTH, 0, quiet()))
+    assert same(found[1], unit_masks("taylor", model, TOKENIZER, path, UNITS, 0, quiet()))
 
 
 def loss_of(model: PreTrainedModel, windows: Tensor) -> Tensor:
