@@ -300,6 +300,16 @@ def test_depths_widths_and_selections_that_do_not_fit_are_refused() -> None:
         cut(base, replace(subnets, layers=9), 9, 0.5)
 
 
+def test_another_number_of_parameters_than_computed_is_an_error() -> None:
+    base = cut_world.model()
+    subnets = cut_world.selection(base)
+    aim = target(base, subnets, 4, 0.5, CutConfig(), "parent")
+    made = cut(base, subnets, 4, 0.5)
+    assert checked(made, geometry(base), aim) == made.num_parameters()
+    with pytest.raises(AssertionError, match=r"parameters, .* were expected"):
+        checked(made, geometry(base), replace(aim, neurons=aim.neurons + 1))
+
+
 def test_opened_takes_the_frozen_base(tmp_path: Path) -> None:
     base = cut_world.model()
     subnets = cut_world.selection(base)
