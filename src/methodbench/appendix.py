@@ -114,7 +114,7 @@ def how_to_check(results: Results, context: ReportContext) -> str:
     study, scale = results.study.study, results.scale
     commands = [
         f"snakemake --cores all --config scale={scale} studies={study}   # make it again; what is finished stays",
-        f"methodbench verify --scale {scale} --study {study}   # every number from its samples",
+        f"methodbench verify --scale {scale} --study {study}   # report = samples = MLflow",
         f"methodbench explain reports/{scale}/{study}.md   # what would be made again, and why",
     ]
     if context.tracking:

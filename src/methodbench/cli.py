@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     job("report", run_report, "write a study's report", "study")
     job("index", run_index, "write the list of reports")
     verb("explain", run_explain, "say why a target would be made again").add_argument("target")
-    verb("verify", run_verify, "recompute a study's numbers from its samples", "study")
+    verb("verify", run_verify, "compare a study's report, samples and MLflow runs", "study")
     verb("docs", run_docs, "write the generated parts of the documentation").add_argument(
         "--check", action="store_true", help="write nothing, fail if something would change"
     )
@@ -149,11 +149,11 @@ def run_explain(options: argparse.Namespace) -> None:
 
 
 def run_verify(options: argparse.Namespace) -> int:
-    from methodbench.verify import verify
+    from methodbench.agreement import check
 
-    wrong = verify(Path(), options.scale, Graph(options.root, options.scale).study(options.study).study)
-    print("\n".join(wrong) or "every number comes out of its samples again")
-    return 1 if wrong else 0
+    found = check(Graph(options.root, options.scale), options.study, _uri())
+    print("\n".join([*found.wrong, *found.told]))
+    return 1 if found.wrong else 0
 
 
 def run_docs(options: argparse.Namespace) -> int:

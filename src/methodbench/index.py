@@ -235,6 +235,6 @@ def _how_to_check(scale: str) -> str:
     )
     commands = [
         f"snakemake --cores all --config scale={scale}   # make it all again; what is finished stays",
-        f"methodbench verify --scale {scale} --study STUDY   # report = files = MLflow, and all from the samples",
+        f"methodbench verify --scale {scale} --study STUDY   # report = samples = MLflow",
     ]
     return f"{lead}\n\n{code(chr(10).join(commands), 'bash')}"

@@ -160,3 +160,8 @@ class StudyGraph:
     datasets: Mapping[str, DatasetNode]
     checkpoints: tuple[CheckpointNode, ...]  # own ones, all seeds, in the order of the file
     evaluations: tuple[EvaluateNode, ...]
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """Every task that is scored, by "dataset/task"."""
+        return {pair.task_name: pair.task for node in self.evaluations for pair in node.pairs}

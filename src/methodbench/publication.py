@@ -18,6 +18,7 @@ from methodbench.provenance import code_digest, commit, machine
 from methodbench.report import render
 from methodbench.score import Score
 from methodbench.track import FinishedNode, Tracker, reconcile, shown
+from methodbench.verdicts import NAME as VERDICTS
 
 UI = "http://127.0.0.1:5000"  # where `mlflow ui` serves a local store
 
@@ -27,28 +28,29 @@ def publish_report(graph: Graph, name: str, uri: str, log: Log) -> Path:
     started = time.time()
     study = graph.study(name)
     page = render(Path(), graph.scale, study.study, context(graph, study, uri))
-    verdicts = json.loads((page.parent / name / "verdicts.json").read_text(encoding="utf-8"))
-    metrics = {
-        f"claim/{claim['id']}/effect": float(claim["effect"])
-        for claim in verdicts["claims"]
-        if isinstance(claim.get("effect"), int | float)
-    }
-    tags = {f"claim.{claim['id']}": claim["verdict"] for claim in verdicts["claims"]}
-    node = report_node(graph.scale, name, page, tags)
-    summary = reconcile(
-        [FinishedNode(node, started, time.time(), metrics=metrics, artifacts=[page, page.parent / name])], uri
-    )
+    summary = reconcile([finished_report(graph.scale, name, page, started, time.time())], uri)
     log.say(f"{page}" + ("" if summary.ok else f" (not attached: {summary.why})"))
     return page
 
 
+def finished_report(scale: str, name: str, page: Path, started: float, ended: float) -> FinishedNode:
+    """The report in the file `page`, with the effects and verdicts of its claims, ready to be recorded."""
+    claims = json.loads((page.parent / name / VERDICTS).read_text(encoding="utf-8"))["claims"]
+    metrics = {
+        f"claim/{claim['id']}/effect": float(claim["effect"])
+        for claim in claims
+        if isinstance(claim.get("effect"), int | float)
+    }
+    node = report_node(scale, name, page, {f"claim.{claim['id']}": claim["verdict"] for claim in claims})
+    return FinishedNode(node, started, ended, metrics=metrics, artifacts=[page, page.parent / name])
+
+
 def context(graph: Graph, study: StudyGraph, uri: str) -> ReportContext:
     """What the report says besides scores and samples."""
-    pairs = {pair.task_name: pair.task for node in study.evaluations for pair in node.pairs}
     return ReportContext(
         repository=graph.root,
         config_file=str(study.file),
-        tasks=pairs,
+        tasks=study.tasks,
         methods=graph.methods,
         models=tuple(models(study)),
         runs=run_addresses(graph.scale, study.study.study, uri),

@@ -44,7 +44,7 @@ from methodbench.record import (
     valid_name,
 )
 
-__all__ = ["FinishedNode", "Node", "Summary", "Tracker", "alive", "default_uri", "owner", "reconcile"]
+__all__ = ["FinishedNode", "Node", "Summary", "Tracker", "alive", "default_uri", "owner", "reconcile", "recorded"]
 
 CONTENT, OWNER, ALIVE = "methodbench.content", "methodbench.owner", "methodbench.alive"
 LOCK_WAIT_S = 10.0  # patience with a database that somebody else has locked
@@ -115,6 +115,22 @@ def reconcile(nodes: Iterable[FinishedNode], uri: str, experiments: Iterable[str
     except Exception as error:  # whatever sqlalchemy, requests, MLflow or the disk come up with
         done.ok, done.why = False, reason(uri, error)
     return done
+
+
+def recorded(uri: str, experiment: str) -> tuple[dict[str, list[Any]], str]:
+    """The current runs of an experiment by key, the newest first, and "", or none and why, in a clause.
+
+    Makes neither a store nor an experiment, and never raises for the tracker's sake.
+    """
+    file = _database(uri)
+    if file is not None and not file.exists():
+        return {}, f"there is no store at {shown(uri)}"
+    try:
+        tracker = Tracker(uri)
+        runs = tracker.runs(experiment) if tracker.holds(experiment) else {}
+    except Exception as error:  # as in `reconcile`
+        return {}, reason(shown(uri), error)
+    return dict(runs), "" if runs else f"the store at {shown(uri)} holds no run of {experiment}"
 
 
 def _show(tracker: Tracker, finished: FinishedNode, runs: list[Any], done: Summary) -> None:
@@ -200,6 +216,11 @@ class Tracker:
                 self._client.restore_experiment(found.experiment_id)
             self._experiments[name] = found.experiment_id
         return self._experiments[name]
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such an experiment, not in the bin."""
+        found = self._client.get_experiment_by_name(name)
+        return found is not None and found.lifecycle_stage != "deleted"
 
     def runs(self, experiment: str, key: str | None = None) -> dict[str, list[Any]]:
         """The current runs of all nodes, or of one, by key; the newest first."""

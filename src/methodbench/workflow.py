@@ -127,5 +127,5 @@ def farewell(scale: str) -> str:
     return (
         f"\nReports:    {Path('reports') / scale / 'index.md'}\n"
         f"MLflow UI:  mlflow ui --backend-store-uri {shown(default_uri(Path()))}\n"
-        f"Check:      methodbench verify --scale {scale} --study STUDY (every number from its samples)\n"
+        f"Check:      methodbench verify --scale {scale} --study STUDY (report = samples = MLflow)\n"
     )
