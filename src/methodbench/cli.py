@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="write nothing, fail if something would change"
     )
     verb("list", run_list, "list methods, benchmarks and studies")
+    planning = verb("plan", run_plan, "say what a run would cost before it starts")
+    planning.add_argument("--study", action="append", default=[], help="this study alone; may be given several times")
+    planning.add_argument("--cores", type=int, help="as of the run; default: all that there are")
+    planning.add_argument("--profile", type=Path, help="the run's profile, such as profiles/gpu, for its GPUs")
     differing = verbs.add_parser("diff", help="say what moved between two reports or two lock files")
     differing.set_defaults(run=run_diff)
     differing.add_argument("before", type=Path, help="a report's folder, page or verdicts.json, or a lock file")
@@ -163,6 +167,13 @@ def run_docs(options: argparse.Namespace) -> int:
     if stale:
         print(f"{', '.join(stale)}: {'out of date; run make docs' if options.check else 'written'}")
     return 1 if stale and options.check else 0
+
+
+def run_plan(options: argparse.Namespace) -> None:
+    from methodbench.plan import machine_of, plan, told
+
+    machine = machine_of(options.cores, options.profile)
+    print("\n".join(told(plan(Graph(options.root, options.scale), options.study, machine, Path()))))
 
 
 def run_diff(options: argparse.Namespace) -> None:
