@@ -160,11 +160,9 @@ def train(
     fixed = sum(parameter.numel() for parameter in supernet.parameters()) - trained
     log.say(f"{len(rows)} rows, {config.steps} steps; {trained:,} parameters are trained, {fixed:,} are frozen")
     if config.steps:
-        if config.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+        supernet.recompute(config.gradient_checkpointing)
         run(supernet, tokenizer, subnets, rows, config, seed, folder / "training", where, log)
-        if config.gradient_checkpointing:
-            model.gradient_checkpointing_disable()
+        supernet.recompute(False)
     tuned = supernet.adapters()
     supernet.restored().eval()
     return tuned

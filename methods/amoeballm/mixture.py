@@ -85,4 +85,5 @@ def applied(x: Tensor, a: Tensor, b: Tensor, gates: Tensor, scale: float, mix: M
 
 def _gated(gates: Tensor, factors: Tensor) -> Tensor:
     """sum_e g_e F_e of factors [E, m, n]."""
-    return (gates @ factors.flatten(1)).unflatten(0, factors.shape[1:])
+    summed: Tensor = (gates @ factors.flatten(1)).unflatten(0, factors.shape[1:])
+    return summed

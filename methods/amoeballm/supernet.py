@@ -178,6 +178,15 @@ class Supernet(nn.Module):
             yield
         self.train(training)
 
+    def recompute(self, on: bool) -> None:
+        """Whether blocks compute their activations again in the backward pass: less memory, equal gradients."""
+        model: Any = self.model
+        word = "enable" if on else "disable"
+        # transformers 5.23 renamed the switch.
+        switch = getattr(model, f"activation_checkpointing_{word}", None)
+        switch = switch or getattr(model, f"gradient_checkpointing_{word}")
+        switch({"use_reentrant": False}) if on else switch()
+
     def trained(self) -> dict[str, nn.Parameter]:
         """Parameters that are trained, by name; the rest never changes."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
