@@ -99,7 +99,6 @@ def question_reads(tokenizer: Any, path: Path, config: DepthConfig, seed: int) -
     numbers = range(min(config.items, len(rows)))
     if config.draw == "random":
         numbers = sorted(Random(f"calibration {seed}").sample(range(len(rows)), len(numbers)))  # type: ignore[assignment]
-    start = [token for token in tokenizer("")["input_ids"] if token == tokenizer.bos_token_id]
     reads: list[Read] = []
     questions: list[Question] = []
     first = 0
@@ -107,7 +106,7 @@ def question_reads(tokenizer: Any, path: Path, config: DepthConfig, seed: int) -
         row = rows[number]
         where = f"{path}: row {number + 1}"
         _check(row, where)
-        reads += _question(tokenizer, row, first, start, config.max_length, where)
+        reads += question_read(tokenizer, row, first, config.max_length, where)
         questions.append(Question(first, len(row["options"]), row["label"], str(row.get("kind", ""))))
         first += len(row["options"])
     return reads, questions
@@ -125,11 +124,19 @@ def _check(row: Mapping[str, Any], where: str) -> None:
         raise UserError(f"{where}: key 'label': given {label!r}, allowed: 0 to {len(options) - 1}")
 
 
-def _question(
-    tokenizer: Any, row: Mapping[str, Any], first: int, start: list[int], longest: int, where: str
-) -> list[Read]:
+def question_read(tokenizer: Any, row: Mapping[str, Any], first: int, longest: int, where: str) -> list[Read]:
+    """The sequences that answer a question, whose options' likelihoods are `first` and those after it.
+
+    Of the special tokens that the tokenizer adds to a text the first of a text stays; a last one would part prompt and
+    option.
+
+    Raises:
+        UserError: prompt or option has no token, or an option has more than may be read.
+    """
+    begin = [token for token in tokenizer("")["input_ids"] if token == tokenizer.bos_token_id]
+
     def encoded(text: str) -> list[int]:
-        return start + list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return begin + list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     ends = len(encoded(row["prompt"]))
     together = [encoded(row["prompt"] + option) for option in row["options"]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -16,6 +17,7 @@ from methodbench.errors import UserError
 from methods.amoeballm.blocks import blocks
 from methods.amoeballm.calibrating import Calibration
 from methods.amoeballm.config import DepthConfig
+from methods.amoeballm.scoring import Read, question_read
 from methods.amoeballm.selection import dynamic
 from methods.amoeballm.texts import windows
 from tests import pico
@@ -135,6 +137,23 @@ def test_letters_take_one_pass_of_the_prompt(folder: Path) -> None:
     assert len(one._batches) == 10
     many = calibration(world.model(), folder / LONGER, batch_size=1)
     assert 10 < len(many._batches) <= 40
+
+
+def test_questions_begin_as_the_tokenizer_begins_texts() -> None:
+    """With one first token, before the prompt and not before the option, and without a last one."""
+    tokenizer = pico.tokenizer()
+    tokenizer.bos_token = "<think>"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<think> $A <eos>", special_tokens=[("<think>", pico.THINK), ("<eos>", pico.EOS)]
+    )
+    row = {"prompt": "ab", "options": ["c", "de"], "label": 0}
+    letters = {letter: tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in "abcde"}
+    reads = question_read(tokenizer, row, 0, 99, "rows.jsonl: row 1")
+    prompt = (pico.THINK, letters["a"], letters["b"])
+    assert reads == [
+        Read(prompt, ((2, letters["c"], 0),)),
+        Read((*prompt, letters["d"]), ((2, letters["d"], 1), (3, letters["e"], 1))),
+    ]
 
 
 def test_prompts_are_cut_on_the_left(tmp_path: Path) -> None:
