@@ -191,6 +191,9 @@ def test_mistakes_are_one_sentence(project: Project, capsys: pytest.CaptureFixtu
         machine_of(0, None)
     with pytest.raises(UserError, match=r"plan: --profile: .*none/config\.yaml does not exist"):
         machine_of(1, root / "none")
+    write(root / "broken" / "config.yaml", "resources: [gpu]\n")
+    with pytest.raises(UserError, match=r"broken/config\.yaml: cannot be read; expected 'resources: \[gpu=1\]'"):
+        machine_of(1, root / "broken")
 
 
 @pytest.mark.parametrize("seconds", [0, 59, 60, 185, 3600, 7800])

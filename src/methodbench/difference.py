@@ -19,7 +19,7 @@ from methodbench.errors import UserError, nearest
 from methodbench.numbers import NAME as NUMBERS
 from methodbench.pins import pin_changes, read_pins
 from methodbench.verdicts import NAME as VERDICTS
-from methodbench.wording import count, number
+from methodbench.wording import count, number, percent
 
 CHANCE = 0.05  # of a number beyond its intervals, if nothing changed
 
@@ -126,7 +126,7 @@ def report_changes(before: Told, after: Told) -> Iterator[str]:
     both = sum(name in after.verdicts for name in before.verdicts)
     yield (
         f"{len(changed)} of {count(both, 'verdict')} changed; {beyond} of {count(len(every), 'number')} moved beyond "
-        f"their intervals; about {CHANCE * len(every):.0f} would by chance ({CHANCE:.0%}, were all independent)"
+        f"their intervals; about {CHANCE * len(every):.0f} would by chance ({percent(CHANCE)}, were all independent)"
     )
 
 
@@ -146,7 +146,7 @@ def _moved(title: str, found: Sequence[Move]) -> Iterator[str]:
     yield from _columns(
         [
             [
-                move.name,
+                *move.name.split("  "),
                 f"{number(move.before.value)} -> {number(move.after.value)}",
                 number(move.difference, signed=True),
                 _against_noise(move.reach) + move.note,

@@ -69,7 +69,7 @@ def machine_of(cores: int | None, profile: Path | None) -> Machine:
     """The cores given (default: all of this process) with the GPUs of a Snakemake profile's folder.
 
     Raises:
-        UserError: the folder has no config.yaml, or the number of cores is not positive.
+        UserError: the folder has no config.yaml or a broken one, or the number of cores is not positive.
     """
     if cores is not None and cores < 1:
         raise UserError(f"plan: --cores: given {cores}, must be 1 or more")
@@ -80,13 +80,18 @@ def machine_of(cores: int | None, profile: Path | None) -> Machine:
     if not file.is_file():
         raise UserError(f"plan: --profile: {file} does not exist; give a folder such as profiles/gpu")
     values: Any = read_yaml(file)
-    totals = dict(str(entry).split("=", 1) for entry in values.get("resources", []))
-    asked = {kind: given.get("gpu") for kind, given in (values.get("set-resources") or {}).items()}
-    return Machine(
-        cores or usable,
-        float(totals["gpu"]) if "gpu" in totals else math.inf,
-        {kind: int(many) for kind, many in asked.items() if many is not None},
-    )
+    try:
+        totals = dict(str(entry).split("=", 1) for entry in values.get("resources", []))
+        asked = {kind: given.get("gpu") for kind, given in (values.get("set-resources") or {}).items()}
+        return Machine(
+            cores or usable,
+            float(totals["gpu"]) if "gpu" in totals else math.inf,
+            {kind: int(many) for kind, many in asked.items() if many is not None},
+        )
+    except (AttributeError, TypeError, ValueError):
+        raise UserError(
+            f"{file}: cannot be read; expected 'resources: [gpu=1]' and 'set-resources: {{transform: {{gpu: 1}}}}'"
+        ) from None
 
 
 def plan(graph: Graph, names: Collection[str], machine: Machine, place: Path) -> Plan:
