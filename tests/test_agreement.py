@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from methodbench.agreement import check
+from methodbench.agreement import _close, check
 from methodbench.cli import main
 from methodbench.graph import Graph
 from methodbench.joblog import Log
@@ -176,3 +177,18 @@ def test_reading_makes_no_experiment_and_tells_what_is_wrong_with_a_store(tmp_pa
     assert Tracker(uri)._client.get_experiment_by_name("methodbench/mini/never") is None
     (tmp_path / "broken.db").write_text("this is no database")
     assert "cannot be used" in recorded(f"sqlite:///{tmp_path / 'broken.db'}", "any")[1]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "close"),
+    [
+        (math.nan, math.nan, True),
+        (0.123456, 0.12346, True),  # five digits are kept
+        (0.1234, 0.1235, False),
+        (None, None, True),
+        (0.0, None, False),
+        (math.nan, 0.0, False),
+    ],
+)
+def test_numbers_that_were_rounded_or_are_missing(left: float | None, right: float | None, close: bool) -> None:
+    assert _close(left, right) is close

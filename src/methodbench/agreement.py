@@ -159,7 +159,7 @@ def _tracker(nodes: Iterable[FinishedNode], uri: str, name: str) -> tuple[list[s
 def _close(left: float | None, right: float | None) -> bool:
     if left is None or right is None:
         return left is right
-    return math.isclose(left, right, rel_tol=CLOSE, abs_tol=1e-9)
+    return same(left, right) or math.isclose(left, right, rel_tol=CLOSE, abs_tol=1e-9)
 
 
 def _shown(value: float | None) -> str:
