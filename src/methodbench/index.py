@@ -42,7 +42,7 @@ MEANING: dict[Verdict, str] = {
     "does not hold": "significant the other way; or the interval excludes any effect that counts.",
     "underpowered": "not significant after that correction (although its interval alone may leave out zero), and an "
     "effect that counts could easily have been missed: it says nothing for or against the claim.",
-    "not comparable": "an arm is missing or its answers are unusable.",
+    "not comparable": "an arm is missing or its answers are unusable; at scale smoke always.",
 }
 HOW_TO_READ = """
 - **Effect**: what the claim's left side has over its right, with a 95 % interval over items and training seeds. \
