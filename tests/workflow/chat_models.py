@@ -2,9 +2,10 @@
 
 Chat models. Like Qwen3: no text before the prompt, the model opens its thinking itself, `enable_thinking: false`
 closes it. Like the R1 distillations of Llama: a token begins every text, and the prompt ends in an opened thought.
-Models that are asked without a template: Qwen2, whose embeddings are its head, too; and the state-space models Mamba-1,
-Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a token
-and whose attention has rotary positions. The weights are random; hidden size 32, two layers.
+Models that are asked without a template: Qwen2, whose embeddings are its head, too; Llama's base models, whose texts
+begin with a token; and the state-space models Mamba-1, Falcon-Mamba, Mamba-2, and Zamba2, whose texts begin with a
+token and whose attention has rotary positions. The weights are random; hidden size 32, two layers, but four of Llama's
+base models, so that layers and heads can be taken away.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "intermediate_size": 64,
         "max_position_embeddings": 4096,
         "tie_word_embeddings": True,
+    },
+    "llama_base": {
+        "model_type": "llama",
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 8192,
     },
     "mamba": {"state_size": 8},
     "falcon_mamba": {"state_size": 8},
@@ -123,17 +132,15 @@ def plain_tokenizer(begins: bool) -> PreTrainedTokenizerFast:
 
 def write_completing(folder: Path, family: str) -> Path:
     """A whole checkpoint of one of `SHAPES`."""
-    words = plain_tokenizer(begins=family == "zamba2")
+    words = plain_tokenizer(begins=family in ("zamba2", "llama_base"))
     settings = AutoConfig.for_model(
-        family,
         vocab_size=len(words),
         hidden_size=32,
-        num_hidden_layers=2,
         initializer_range=0.4,
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,
         pad_token_id=words.pad_token_id,
-        **SHAPES[family],
+        **{"model_type": family, "num_hidden_layers": 2, **SHAPES[family]},
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

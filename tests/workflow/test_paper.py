@@ -41,13 +41,16 @@ IMAGE_TEXT = ("llava", "idefics2")
 ITEMS, TOKENS = 2, 8
 # Numbers in the config of any dataset, checkpoint or runtime: the largest for such models.
 AT_MOST = {"length": 320, "train_len": 64, "grid_step": 16, "min_len": 96, "windows": 2, "books": 2}
-AT_MOST |= {"keep": 60, "keep_last": 20}
+AT_MOST |= {"keep": 60, "keep_last": 20, "depth": 3, "min_layers": 2}
 # What a method trains or asks with: rows enough that a random model's guesses are right now and then.
 ROUND = {"samples": 8, "temperature": 5.0, "max_new_tokens": 96, "epochs": 1, "batch_size": 8, "micro_batch": 8}
 SFT = {"steps": 1, "batch_size": 2, "micro_batch": 2, "max_length": 2048}
 RL = {"vllm": False, "questions": 2, "samples": 2, "updates": 1, "micro_batch": 2, "max_new_tokens": 8, "steps": 2}
 SHORT = {"steps": 2, "batch_size": 2}
 WOVEN = {"trigger": 2, "session": {"micro_batch": 2, "max_length": 2048}}
+FEW = {"windows": 2, "window": 16}
+SEARCH = {"depth": {"min_layers": 2, "items": 4, "window": 16, "max_length": 256}, "width": FEW}
+SUBNETS = {"steps": 2, "micro_batch": 2, "accumulation": 1, "rank": 2}
 TRAINING: dict[str, dict[str, Any]] = {
     "self_improve": ROUND,
     "imm": {"improve": ROUND},
@@ -68,13 +71,22 @@ TRAINING: dict[str, dict[str, Any]] = {
     "unlearn_npo": SHORT,
     "manu": {"items": 4},
     "manu_scores": {"items": 4},
+    "amoeballm_select": SEARCH,
+    "select_greedy": SEARCH,
+    **{f"select_{rule}": {**FEW, "width": FEW} for rule in ("angular", "deepest", "shortened", "shortgpt")},
+    **{f"select_{rule}": FEW for rule in ("flap", "llm_pruner", "random")},
+    "amoeballm_finetune": SUBNETS,
+    "amoeballm_individual": SUBNETS,
+    "amoeballm_choose": {"parameters": 0.9, "items": 4, "recheck_items": 4, "max_length": 256},
+    "amoeballm_latency": {"prompt": 4, "new_tokens": 4, "rounds": 1},
 }
 
 
 def smaller(config: dict[str, Any]) -> dict[str, Any]:
     """A config whose numbers fit models of two layers that read a few hundred tokens."""
     layers = {"layers": [0]} if "layers" in config else {}
-    return config | {key: min(config[key], most) for key, most in AT_MOST.items() if key in config} | layers
+    least = {key: min(config[key], most) for key, most in AT_MOST.items() if isinstance(config.get(key), int | float)}
+    return config | least | layers
 
 
 def changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +95,12 @@ def changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         key: changed(config.get(key, {}), value) if isinstance(value, dict) else value for key, value in changes.items()
     }
     return config | new
+
+
+def stand_in(fetched: dict[str, Any]) -> str:
+    """Which of `chat_models` stands for a fetched model: of Llama there is one that chats, and one that does not."""
+    base = fetched["architecture"] == "llama" and "single_tokens" not in fetched
+    return "llama_base" if base else str(fetched["architecture"])
 
 
 def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
@@ -102,7 +120,7 @@ def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
     for spec in study["checkpoints"].values():
         if spec.get("method") == "fetch":
             kept = {key: spec["config"][key] for key in ("architecture", "single_tokens") if key in spec["config"]}
-            spec["config"] = {"folder": str(models / kept["architecture"]), **kept}
+            spec["config"] = {"folder": str(models / stand_in(kept)), **kept}
         else:
             spec["config"] = changed(smaller(spec.get("config", {})), TRAINING.get(spec.get("method", ""), {}))
     study["seeds"] = study["seeds"][:1]
@@ -115,6 +133,10 @@ def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
         if "choose" in spec:
             among = {key: values[:2] for key, values in spec["choose"]["among"].items()}
             spec["choose"] = {**spec["choose"], "among": among}
+    for figure in study["figures"]:
+        kept = [column for column in figure.get("y", ()) if column.startswith("kept_")]  # by a depth that they lack
+        if kept:
+            figure |= {"y": ["kept_3", "kept_2"][: len(kept)], "ticks": []}
     for job in study["evaluate"].values():
         job |= {"limit": ITEMS, "max_gen_toks": TOKENS, "slots": 8}
     return study
