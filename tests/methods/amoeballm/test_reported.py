@@ -7,6 +7,7 @@ from statistics import mean
 import pytest
 
 from methodbench.reported import ReportedTable, load_reported
+from methodbench.study import read_study
 from tests.conftest import ROOT
 
 REPORTED = load_reported(ROOT, "amoeballm")
@@ -59,3 +60,17 @@ def test_the_fork_s_search_saw_no_steady_fall() -> None:
     (seen,) = table.rows.values()
     values = [float(value or 0) for value in seen]
     assert len(values) == 12 and max(values) == values[6] > values[0]  # seven layers fewer look better than one
+
+
+def test_claims_at_the_paper_s_scale_ask_for_half_of_what_is_printed() -> None:
+    study = read_study(ROOT / "config" / "paper" / "amoeballm.yaml")
+    printed: dict[str, dict[str, float]] = {}
+    for table, ratio in zip(PRINTED, RATIOS, strict=True):
+        printed |= {f"{arm}_{ratio}": cells(table, arm, ratio) for arm in ARMS}
+    claimed = [claim for claim in study.claims if claim.source == "Table 1"]
+    assert len(claimed) == 17 and set(printed) <= set(study.checkpoints)
+    for claim in claimed:
+        task = claim.metric.split("/")[1]
+        gain = printed[claim.left][task] - printed[claim.right][task]
+        assert claim.at_least == pytest.approx(gain / 200) and gain > 0, claim.id
+    assert not any(claim.at_least for claim in study.claims if claim not in claimed)
