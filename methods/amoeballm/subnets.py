@@ -135,8 +135,6 @@ def layer_rows(subnets: Subnets) -> list[dict[str, Any]]:
             name = f"{100 * ratio:.0f}"
             row[f"heads_{name}"] = round(float(mask.groups[layer].double().mean()), 6)
             row[f"neurons_{name}"] = round(float(mask.neurons[layer].double().mean()), 6)
-        for kind, scores in subnets.scores.items():
-            row[f"score_{kind}"] = float(f"{float(scores[layer].mean()):.6g}")
         rows.append(row)
     return rows
 
