@@ -134,9 +134,9 @@ def shrunk(study: dict[str, Any], models: Path) -> dict[str, Any]:
             among = {key: values[:2] for key, values in spec["choose"]["among"].items()}
             spec["choose"] = {**spec["choose"], "among": among}
     for figure in study["figures"]:
-        kept = [column for column in figure.get("y", ()) if column.startswith("kept_")]  # by a depth that they lack
-        if kept:
-            figure |= {"y": ["kept_3", "kept_2"][: len(kept)], "ticks": []}
+        depths = [column for column in figure.get("y", ()) if column.startswith("kept_")]  # that they lack
+        if depths:
+            figure |= {"y": ["kept_3", "kept_2"][: len(depths)], "ticks": []}
     for job in study["evaluate"].values():
         job |= {"limit": ITEMS, "max_gen_toks": TOKENS, "slots": 8}
     return study
