@@ -3,11 +3,12 @@
 The metric is "dataset/task/field", "dataset/task/above:below" (a ratio of sums), or "dataset/task/efficiency", where
 both sides are curves and the effect is the efficiency gain E[ΔE] of `efficiency`. "A − B" is the gain on one metric
 less that on another, of another task. `correlate` is the other kind of effect: how two columns of a checkpoint's
-measures.csv go together.
+measures.csv go together. `compare_sum` weighs more than two arms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from methodbench.results import Floats, Missing, Results, field_parts
 from methodbench.stats import (
     Estimate,
     Undefined,
+    contrast,
     difference,
     estimate,
     gap,
@@ -60,10 +62,7 @@ def compare(results: Results, left: str, right: str, metric: str) -> Comparison:
     task, _, name = metric.rpartition("/")
     sides = [_arms(results, word, task, name) for word in (left, right)]
     try:
-        for arm in [*sides[0], *sides[1]]:
-            sick = results.sick(arm, task)
-            if sick:
-                raise Missing(f"`{arm}` is invalid on {task}: {sick}")
+        _refuse_sick(results, [*sides[0], *sides[1]], task)
         if name == EFFICIENCY:
             effect = _efficiency(results, sides[0], sides[1], task)
             return Comparison(left, right, metric, effect, "gain")
@@ -95,6 +94,34 @@ def compare_gap(results: Results, left: str, right: str, metrics: tuple[str, str
         return Comparison(left, right, name, reason="the two tasks were scored with different seeds")
     unit: Unit = "share" if {gain.unit for gain in gains} == {"share"} else "number"
     return Comparison(left, right, name, gap(*sides), unit)
+
+
+def compare_sum(results: Results, weights: Mapping[str, float], metric: str, base: str) -> Comparison:
+    """The weighted sum of several arms' levels, over the seeds and items that all of them share.
+
+    weights: an arm's name -> its weight; one of weight 0 adds nothing, but what is compared is what it shares, too.
+    With the weights 1 and -1 alone it is `compare`. base: the arm whose level says how large an effect is. `left` and
+    `right` of what comes back are the arms with positive and with negative weights.
+
+    Raises:
+        UserError: as `compare`.
+    """
+    task, _, name = metric.rpartition("/")
+    left, right = (" + ".join(word for word, weight in weights.items() if sign * weight > 0) for sign in (1, -1))
+    arms = [resolve_one(results.study, word, task) for word in weights]
+    try:
+        _refuse_sick(results, arms, task)
+        sides = results.aligned(arms, task, field_parts(name))
+        effect = contrast(sides, list(weights.values()))
+    except (Missing, Undefined) as reason:
+        return Comparison(left, right, metric, reason=str(reason))
+    ratios = len(sides[0]) == 2
+    levels = [float(side[0].sum() / side[1].sum()) if ratios else float(side[0].mean()) for side in sides]
+    if ratios:
+        share = all(0 <= level <= 1 for level in levels)
+    else:
+        share = _is_share(results, task, name, [side[0] for side in sides])
+    return Comparison(left, right, metric, effect, "share" if share else "number", levels[list(weights).index(base)])
 
 
 def correlate(results: Results, checkpoint: str, columns: tuple[str, str], where: str) -> Comparison:
@@ -136,6 +163,13 @@ def measure(results: Results, arm: Arm, task: str, name: str, kind: str | None =
         return found, "share" if 0 <= found.value <= 1 else "number"
     share = _is_share(results, task, name, columns)
     return mean(columns[0], bounds=(0.0, 1.0) if share else None), "share" if share else "number"
+
+
+def _refuse_sick(results: Results, arms: Sequence[Arm], task: str) -> None:
+    for arm in arms:
+        sick = results.sick(arm, task)
+        if sick:
+            raise Missing(f"`{arm}` is invalid on {task}: {sick}")
 
 
 def _is_share(results: Results, task: str, name: str, columns: list[Floats]) -> bool:

@@ -167,6 +167,21 @@ def ratio_difference(left: tuple[Floats, Floats], right: tuple[Floats, Floats]) 
     return estimate([*left, *right], _ratio_less_ratio)
 
 
+def contrast(arms: Sequence[Sequence[Floats]], weights: Sequence[float]) -> Estimate:
+    """Weighted sum of the arms' means, paired by seed and item, such as what two methods do together beyond their sum.
+
+    arms: each [values] or each [above, below] for ratios of sums, all [S, I]; weights: one an arm. With the weights
+    (1, -1) it is `difference` or `ratio_difference`.
+    """
+    share, parts = np.asarray(weights, dtype=np.float64), len(arms[0])
+
+    def weighted(means: Floats) -> Floats:
+        levels = means if parts == 1 else _ratio(means.reshape(*means.shape[:-1], len(arms), parts))
+        return np.asarray(levels @ share)
+
+    return estimate([column for arm in arms for column in arm], weighted)
+
+
 def gap(first: Sides, second: Sides) -> Estimate:
     """The left-right difference on one task minus that on another: the same seeds, but items of each task's own.
 
