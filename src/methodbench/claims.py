@@ -117,7 +117,7 @@ def decide(
     if found is None:
         return "not comparable", comparison.reason
     unit, sign = comparison.unit, 1 if claim.direction == "greater" else -1
-    gain, counts = sign * found.value, smallest_effect(claim, comparison)
+    gain, counts = sign * found.value, smallest_effect(claim.at_least, comparison)
     best = max(sign * found.low, sign * found.high)  # the most favourable end of the interval
     tested = f"{probability(p)} after correction for {count(tests, 'comparison')}"
     if found.se_seeds is None:
@@ -149,10 +149,10 @@ def decide(
     )
 
 
-def smallest_effect(claim: Claim, comparison: Comparison) -> float:
-    """The smallest effect that counts, in the metric's unit."""
-    if claim.at_least > 0:
-        return claim.at_least
+def smallest_effect(at_least: float, comparison: Comparison) -> float:
+    """The smallest effect that counts, in the metric's unit: `at_least`, or by the unit where that is 0."""
+    if at_least > 0:
+        return at_least
     return {"share": 0.01, "gain": 0.05, "rho": 0.3, "number": 0.05 * abs(comparison.base)}[comparison.unit]
 
 

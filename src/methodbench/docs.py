@@ -27,6 +27,7 @@ KEYS = (
     study.EvaluateSpec,
     study.CurveSpec,
     study.Claim,
+    study.Pair,
     study.Figure,
 )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from methodbench.claims import VERDICTS, Verdict
 from methodbench.markdown import code, folded, plain, section, small, table
+from methodbench.stacked import how_to_read, pair_blocks
 from methodbench.study import Study
 from methodbench.verdicts import NAME
 from methodbench.wording import count, listed, percent
@@ -68,6 +69,7 @@ def render_index(root: Path, scale: str, studies: Sequence[Study], paper: Sequen
         SCALE_SENTENCE[scale],
         _studies(reported, folder),
         section("Every claim", *_claims(reported, folder), _how_to_read(claims)),
+        section("Stacked methods", *_stacked(reported)),
         section("What was not run, and why", _not_run(root, scale, ordered, told, paper)),
         section("How to check", _how_to_check(scale)),
     ]
@@ -146,6 +148,17 @@ def _claims(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) -
             head = ["", "claim", "verdict", "effect [95 % interval]", "controls"]
             blocks.append(f"### [{name}]({page}), {count(told['seeds'], 'seed')}\n\n{table(head, rows)}")
     return blocks
+
+
+def _stacked(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> list[str]:
+    """The matrix and table of each study that puts methods on top of each other."""
+    blocks = []
+    for study, told in reported:
+        page = f"{study.study}.md"
+        shown = [block for block in pair_blocks(told.get("pairs", []), study.study, page) if block]
+        if shown:
+            blocks += [f"### [{study.study}]({page}), {count(told['seeds'], 'seed')}", *shown]
+    return [*blocks, how_to_read()] if blocks else []
 
 
 def _effect(claim: Mapping[str, Any]) -> str:

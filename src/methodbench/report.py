@@ -7,22 +7,27 @@ files alone; what the graph and the tracker know besides comes in a `ReportConte
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from methodbench import svg
 from methodbench.appendix import choices, how_to_check, reported_beside, settings
 from methodbench.claims import VERDICTS, Judgement, judge
 from methodbench.context import ModelLine, ReportContext
+from methodbench.drawings.matrix import draw_matrix
 from methodbench.evidence import evidence
 from methodbench.figures import draw
 from methodbench.index import SCALE_SENTENCE, write
+from methodbench.interactions import Stacked, interactions
 from methodbench.joblog import duration
 from methodbench.markdown import folded, plain, section, table
 from methodbench.numbers import NAME as NUMBERS_FILE
 from methodbench.numbers import numbers_text
 from methodbench.overview import FEW, families_of_tasks, overview
 from methodbench.results import HEALTH_LIMITS, Results
-from methodbench.study import Study
+from methodbench.stacked import how_to_read, pair_blocks, pair_summary
+from methodbench.study import MATRIX, Study
 from methodbench.tables import (
     control_table,
     cost_table,
@@ -69,7 +74,10 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
     folder = root / "reports" / scale
     results = Results.load(root, scale, study, context.tasks)
     judgements = judge(results)
+    stacks = interactions(results)
+    told = verdicts(results, judgements, context, stacks)
     pictures = _figures(results, folder)
+    _matrix(stacks, folder / study.study)
     tasks = list(results.arms)
     rows = {task: measured_rows(results, task) for task in tasks}
     groups = families_of_tasks(results)
@@ -83,6 +91,7 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
         _summary(results, judgements),
         plain(study.about.strip()),
         section("Verdicts", *_claims(judgements, study), _evidence(results, judgements, context, folder)),
+        section("Stacked methods", *_stacked(told.get("pairs", []), study)),
         section("What was run", _run(results, context), _models(context.models), _missing(results)),
         section(
             "Results",
@@ -102,7 +111,6 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
         section("How to check", how_to_check(results, context)),
     ]
     path = folder / f"{study.study}.md"
-    told = verdicts(results, judgements, context)
     write(folder / study.study / VERDICTS_FILE, json.dumps(told, indent=1) + "\n")
     write(folder / study.study / NUMBERS_FILE, numbers_text(results, rows))
     write(path, "\n\n".join(block for block in blocks if block) + "\n")
@@ -127,6 +135,16 @@ def _claims(judgements: Sequence[Judgement], study: Study) -> list[str]:
         return ["This study makes no claims."]
     ranked = any(judgement.claim.rank for judgement in judgements)
     return [verdict_table(judgements, study), folded("How to read this", HOW_TO_READ + (RANKED if ranked else ""))]
+
+
+def _stacked(pairs: Sequence[Mapping[str, Any]], study: Study) -> list[str]:
+    return [pair_summary(pairs), *pair_blocks(pairs, study.study), how_to_read()] if pairs else []
+
+
+def _matrix(stacks: Sequence[Stacked], folder: Path) -> None:
+    drawing = draw_matrix(stacks)
+    if drawing is not None:
+        svg.save(drawing, "What two methods do together beyond their sum", folder / f"{MATRIX}.svg")
 
 
 def _evidence(results: Results, judgements: Sequence[Judgement], context: ReportContext, folder: Path) -> str:

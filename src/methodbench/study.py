@@ -10,6 +10,7 @@ from methodbench.config import config, field, parse, read_yaml
 
 Scale = Literal["smoke", "mini", "paper"]
 MEASURED = "measures."  # before a column of measures.csv, where an axis may be a field of the samples, too
+MATRIX = "stacked_methods"  # the drawing of a study's pairs, where a figure's id is the drawing of that figure
 
 
 @config
@@ -109,6 +110,28 @@ class Claim:
 
 
 @config
+class Pair:
+    """Two methods on one model: what each does alone, both one after the other, and what they do beyond their sum.
+
+    The interaction is ``(both - right) - (left - base)``: what `first` adds on top of `second` less what it adds to the
+    base. Where the methods can also come in the other order, `reverse` is that arm, and ``both - reverse`` what the
+    order does. The report puts all pairs into a matrix, a row for each `first` and a column for each `second`.
+    """
+
+    id: str
+    first: str  # a method's name as the report shows it
+    second: str
+    base: str  # arms, as in claims: neither method
+    left: str  # `first` alone
+    right: str  # `second` alone
+    both: str  # `first`, then `second`
+    metric: str  # "dataset/task/metric", as in claims, but no efficiency
+    reverse: str = ""  # `second`, then `first`
+    at_least: float = field(0.0, ge=0)  # smallest interaction that counts, in the metric's unit; default as of claims
+    direction: Literal["greater", "less"] | None = None  # what is better; default the metric's own, else greater
+
+
+@config
 class Figure:
     """One drawing of the report.
 
@@ -170,6 +193,7 @@ class Study:
     evaluate: dict[str, EvaluateSpec] = field(default_factory=dict)  # job name -> what it scores
     curves: dict[str, CurveSpec] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    pairs: tuple[Pair, ...] = ()  # methods put one on top of the other
     figures: tuple[Figure, ...] = ()
     reported: tuple[str, ...] = ()  # methods whose reported.yaml stands beside the measured numbers
     health: dict[str, float] = field(default_factory=dict)  # flag -> highest share at which a score still counts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from methodbench.arms import curve_arms, resolve, resolve_over, study_runtimes
+from methodbench.arms import curve_arms, resolve, resolve_one, resolve_over, study_runtimes
 from methodbench.errors import UserError, nearest
 from methodbench.nodes import StudyGraph
-from methodbench.study import MEASURED, Claim, Figure, Study
+from methodbench.study import MATRIX, MEASURED, Claim, Figure, Pair, Study
 
 
 def check_words(graph: StudyGraph) -> None:
@@ -44,6 +45,14 @@ def check_words(graph: StudyGraph) -> None:
             check(arm, allowed, where, "curve" if metric == "efficiency" else "arm")
             if metric == "efficiency":
                 curve_arms(study, arm, task)
+    _check_pairs(study, file)
+    for pair in study.pairs:
+        where = f"pairs.{pair.id}"
+        task = pair.metric.rpartition("/")[0]
+        check(task, tasks, f"{where}.metric", "benchmark")
+        for key, arm in pair_arms(pair).items():
+            check(arm, words, f"{where}.{key}", "arm")
+            resolve_one(study, arm, task)
     for figure in study.figures:
         where = f"figures.{figure.id}"
         _check_figure(figure, f"{file}: {where}")
@@ -85,6 +94,38 @@ def _check_minus(claim: Claim, where: str) -> None:
         raise UserError(f"{where}: key 'minus': given '{claim.minus}', must be of another benchmark than 'metric'")
     if any(metric.endswith("/efficiency") for metric in metrics):
         raise UserError(f"{where}: key 'minus': a gain in efficiency is compared with no other")
+
+
+def pair_arms(pair: Pair) -> dict[str, str]:
+    """The keys of a pair that name arms, with what they name."""
+    found = {"base": pair.base, "left": pair.left, "right": pair.right, "both": pair.both, "reverse": pair.reverse}
+    return {key: arm for key, arm in found.items() if arm}
+
+
+def _check_pairs(study: Study, file: Path) -> None:
+    """Each is of different arms, on a metric of its own samples, and has a cell of the matrix to itself."""
+    cells: dict[tuple[str, str, str], str] = {}
+    for pair in study.pairs:
+        where = f"{file}: pairs.{pair.id}"
+        arms = pair_arms(pair)
+        if len(set(arms.values())) < len(arms):
+            given = ", ".join(f"{key} '{arm}'" for key, arm in arms.items())
+            raise UserError(f"{where}: given {given}, must be different arms")
+        if pair.first == pair.second:
+            raise UserError(f"{where}: key 'second': given '{pair.second}', must be another method than 'first'")
+        if pair.metric.endswith("/efficiency"):
+            raise UserError(f"{where}: key 'metric': given '{pair.metric}', but pairs compare arms, not curves of arms")
+        for first, second in [(pair.first, pair.second), *([(pair.second, pair.first)] if pair.reverse else [])]:
+            before = cells.setdefault((pair.metric, first, second), pair.id)
+            if before != pair.id:
+                raise UserError(f"{where}: pair '{before}' has {first}, then {second}, on {pair.metric} already")
+    ids = [name for pair in study.pairs for name in (pair.id, *([f"{pair.id}_reverse"] if pair.reverse else []))]
+    taken = next((figure.id for figure in study.figures if study.pairs and figure.id == MATRIX), None)
+    if taken:
+        raise UserError(f"{file}: figures.{taken}: key 'id': given '{taken}', the name of the drawing of the pairs")
+    twice = next((name for name in ids if ids.count(name) > 1), None)
+    if twice:
+        raise UserError(f"{file}: pairs: two have the id '{twice}'; each needs one of its own")
 
 
 def _shown(value: object) -> str:

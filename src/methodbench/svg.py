@@ -40,8 +40,17 @@ RAMP = {
     "#1d497b": "#9ac8ec",
     "#0f335e": "#cfe6f8",
 }
-DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d", PAPER: "#0d1117", **COLOURS, **RAMP}
+# From worse to better: orange and blue, which no colour-blindness confuses, pale in the middle. Blue is of the ramp.
+WORSE = {
+    "#853a04": "#f5c7a0",
+    "#b1540f": "#e0894a",
+    "#f3bf92": "#66401f",
+    "#fbe3d0": "#38261a",
+}
+MIDDLE = {"#eef0f2": "#21262d"}
+DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d", PAPER: "#0d1117", **COLOURS, **RAMP, **WORSE, **MIDDLE}
 SERIES, SHADES = tuple(COLOURS), tuple(RAMP)
+DIVERGING = (*WORSE, *MIDDLE, *(SHADES[step] for step in (1, 3, 4, 6)))
 FONT = "-apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif"
 WIDTH = 7.5  # inches; 720 px in a browser
 
@@ -78,6 +87,12 @@ def shade(share: float) -> tuple[str, str]:
     """The shade of a number that lies `share` of the way from lowest to highest, and the colour of text on it."""
     place = min(len(SHADES) - 1, max(0, int(share * len(SHADES))))
     return SHADES[place], INK if place < len(SHADES) // 2 else PAPER
+
+
+def diverging(share: float) -> tuple[str, str]:
+    """As `shade`, from worst (0) by no difference (0.5) to best (1)."""
+    place = min(len(DIVERGING) - 1, max(0, int(share * len(DIVERGING))))
+    return DIVERGING[place], INK if abs(place - len(DIVERGING) // 2) <= 2 else PAPER
 
 
 def canvas(height: float, panels: tuple[int, int] = (1, 1), **shared: Any) -> tuple[Any, list[Any]]:

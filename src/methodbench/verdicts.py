@@ -9,6 +9,11 @@ Of each of its `claims`, in the order of the study's file: `id`, `says`, `verdic
 the effect with its interval in words; `controls`, each with `name`, `outcome` (explains, beaten, not beaten, not
 comparable) and `reaches`, the share of the effect that it gives alone; `anchor`, the claim's place on the page.
 
+Of each of its `pairs`, only in a study that has some, and twice where both orders were run: `id`; `first` and `second`,
+the methods; `metric`; `first_alone`, `second_alone`, `both` (less the base) and `interaction`, each with `effect`,
+`low`, `high`, `unit` and `shown`, the interaction also with corrected `p` and `least_detectable`; `order`, the same
+with `p`, or null; `word` and `why`.
+
 Files that older reports left hold less: of the study `study`, `arms`, `seeds`; of a claim `id` to `why`, `effect`,
 `low`, `high` and `p`.
 """
@@ -21,13 +26,17 @@ from typing import Any
 
 from methodbench.claims import Control, Judgement
 from methodbench.context import ReportContext
+from methodbench.interactions import Stacked
 from methodbench.results import Results
+from methodbench.stacked import pair_verdicts
 from methodbench.wording import effect
 
 NAME = "verdicts.json"
 
 
-def verdicts(results: Results, judgements: Sequence[Judgement], context: ReportContext) -> dict[str, Any]:
+def verdicts(
+    results: Results, judgements: Sequence[Judgement], context: ReportContext, stacks: Sequence[Stacked] = ()
+) -> dict[str, Any]:
     """What verdicts.json holds of a study."""
     arms = {arm for arms in results.arms.values() for arm in arms}
     wanted = sum(len(found) for found in results.arms.values()) * len(results.study.seeds)
@@ -44,6 +53,7 @@ def verdicts(results: Results, judgements: Sequence[Judgement], context: ReportC
         "missing": wanted - len(results.scores),
         "cost": cost if context.seconds else None,
         "claims": [_claim(judgement) for judgement in judgements],
+        **({"pairs": pair_verdicts(stacks)} if stacks else {}),
     }
 
 

@@ -133,14 +133,18 @@ def _frame(axes: Any, figure: Figure, kinds: Sequence[str]) -> None:
         spine.set_visible(False)
 
 
-def name_shades(drawing: Any, panels: Sequence[Any], title: str, norm: Normalize) -> None:
+def name_shades(
+    drawing: Any, panels: Sequence[Any], title: str, norm: Normalize, shades: Sequence[str] = svg.SHADES
+) -> None:
     """The legend of shades below all panels."""
     bar = drawing.colorbar(
-        ScalarMappable(norm, ListedColormap(list(svg.SHADES))), ax=list(panels), location="bottom", shrink=0.42,
+        ScalarMappable(norm, ListedColormap(list(shades))), ax=list(panels), location="bottom", shrink=0.42,
         aspect=42, pad=0.03, anchor=(0.0, 0.0),
     )  # fmt: skip
     bar.minorticks_off()
-    bar.ax.xaxis.set_major_formatter(lambda value, place: brief(value) if value >= 1e4 else f"{value:g}")
+    bar.ax.xaxis.set_major_formatter(
+        lambda value, place: brief(value) if abs(value) >= 1e4 else f"{value:g}".replace("-", "−")
+    )
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, labelcolor=svg.FAINT, length=0)
     bar.set_label(title, fontsize=8.5, color=svg.FAINT)
