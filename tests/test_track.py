@@ -84,12 +84,21 @@ def test_a_node_becomes_a_run_that_says_everything(uri: str) -> None:
     assert run.info.run_name == "name of seed0/scores/a"
     assert run.data.params == {"window": "512"}
     assert run.data.metrics == {"math/test/exact_match": 0.5, "exact_match/none": 0.25}
-    tags = {name.removeprefix("methodbench."): value for name, value in run.data.tags.items()}
+    tags = run.data.tags
     assert (tags["kind"], tags["study"], tags["seed"], tags["parents"]) == ("score", "study", "1", "base, rl")
-    assert (tags["identity"], tags["superseded"]) == ("one", "false")
+    assert (tags["methodbench.identity"], tags["methodbench.superseded"]) == ("one", "false")
     assert "`results/a`" in tags["mlflow.note.content"]
     experiment = Tracker(uri)._client.get_experiment_by_name(STUDY)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "`reports/smoke/study.md`" in experiment.tags["mlflow.note.content"]
+
+
+def test_a_persons_description_of_an_experiment_stays(uri: str) -> None:
+    tracker = Tracker(uri)
+    tracker._client.set_experiment_tag(tracker.experiment(STUDY), "mlflow.note.content", "mine")
+    reconcile([finished(node())], uri)
+    experiment = Tracker(uri)._client.get_experiment_by_name(STUDY)
+    assert experiment.tags["mlflow.note.content"] == "mine"
 
 
 def test_a_second_time_changes_not_one_row(uri: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from methodbench.arms import Arm
 from methodbench.checkpoint import digest_file
 from methodbench.graph import Graph
 from methodbench.joblog import read_curves
@@ -15,6 +16,8 @@ from methodbench.nodes import CheckpointNode, DatasetNode, StudyGraph
 from methodbench.publish import WORK
 from methodbench.record import FinishedNode, Node
 from methodbench.score import Score, samples_path
+
+ORDINARY = "plain"  # the runtime that an arm's name leaves out
 
 
 def experiment(scale: str, study: str) -> str:
@@ -27,7 +30,7 @@ def dataset_node(node: DatasetNode, scale: str) -> Node:
     study = node.place.name
     return Node(
         key=str(node.path),
-        name=f"data · {node.name}",
+        name=f"{node.name} · data",
         kind="dataset",
         experiment=experiment(scale, study),
         identity=node.identity,
@@ -41,7 +44,7 @@ def checkpoint_node(node: CheckpointNode, scale: str) -> Node:
     """How a checkpoint is shown in MLflow."""
     return Node(
         key=str(node.path),
-        name=f"{node.name} · {node.run}",
+        name=f"{node.name} · {short(node.run.removeprefix('seed'))}",
         kind="checkpoint",
         experiment=experiment(scale, node.study),
         identity=node.identity,
@@ -57,18 +60,20 @@ def checkpoint_node(node: CheckpointNode, scale: str) -> Node:
         parents=tuple(parent.name for parent in node.parents)
         + tuple(dataset.name for dataset, _ in node.data.values()),
         files=str(node.path),
+        about=f"`{node.method.name}`: {node.method.summary}." if node.method.summary else "",
     )
 
 
 def score_node(
     scale: str, study: str, path: Path, identity: str, method: str, config: Mapping[str, Any], seed: int
 ) -> Node:
-    """`path` is results/SCALE/STUDY/seedN/scores/C/R/D/T.json."""
+    """`path` is results/SCALE/STUDY/seedN/scores/C/R/D/T.json. What tells arms apart comes first in the name."""
     checkpoint, runtime, dataset = path.parts[5:8]
     task = f"{dataset}/{path.stem}"
+    arm = checkpoint if runtime == ORDINARY else str(Arm(checkpoint, runtime))
     return Node(
         key=str(path),
-        name=f"{checkpoint} · {runtime} · {task} · seed {seed}",
+        name=f"{arm} · {short(str(seed))} · {task}",
         kind="score",
         experiment=experiment(scale, study),
         identity=identity,
@@ -77,6 +82,7 @@ def score_node(
             "study": study,
             "scale": scale,
             "seed": str(seed),
+            "arm": arm,
             "checkpoint": checkpoint,
             "runtime": runtime,
             "task": task,
@@ -87,7 +93,12 @@ def score_node(
     )
 
 
-def report_node(scale: str, study: str, page: Path, tags: Mapping[str, str]) -> Node:
+def short(seed: str) -> str:
+    """A seed as MLflow's narrow lists can show it: ``"0"`` -> ``"s0"``; ``"unseeded"`` as it is."""
+    return f"s{seed}" if seed.isdigit() else seed
+
+
+def report_node(scale: str, study: str, page: Path, tags: Mapping[str, str], about: str = "") -> Node:
     """How a report is shown in MLflow; its page is its identity."""
     return Node(
         key=str(page),
@@ -97,6 +108,7 @@ def report_node(scale: str, study: str, page: Path, tags: Mapping[str, str]) -> 
         identity=digest_file(page),
         tags={"study": study, "scale": scale, **tags},
         files=str(page),
+        about=about,
     )
 
 

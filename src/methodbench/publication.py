@@ -41,7 +41,9 @@ def finished_report(scale: str, name: str, page: Path, started: float, ended: fl
         for claim in claims
         if isinstance(claim.get("effect"), int | float)
     }
-    node = report_node(scale, name, page, {f"claim.{claim['id']}": claim["verdict"] for claim in claims})
+    tags = {f"claim.{claim['id']}": claim["verdict"] for claim in claims}
+    about = "\n".join(f"- **{claim['id']}** {claim['says']}: **{claim['verdict']}**" for claim in claims)
+    node = report_node(scale, name, page, tags, about)
     return FinishedNode(node, started, ended, metrics=metrics, artifacts=[page, page.parent / name])
 
 

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 from methodbench.checkpoint import digest_file, digest_folder
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+NOTE = "mlflow.note.content"  # the description on MLflow's pages
 KEY, IDENTITY, SUPERSEDED = "methodbench.key", "methodbench.identity", "methodbench.superseded"
 
 
@@ -27,18 +28,20 @@ KEY, IDENTITY, SUPERSEDED = "methodbench.key", "methodbench.identity", "methodbe
 class Node:
     """What MLflow shall show of one node of the graph, known before its job starts.
 
-    Tag names without a dot get the prefix ``methodbench.``: ``{"study": "toy"}`` is stored as `methodbench.study`.
+    Tags for people have plain names, so that ``tags.study = 'toy'`` finds them and MLflow's columns are short; what
+    only the tracker reads begins with ``methodbench.``.
     """
 
     key: str  # unique in the experiment and the same for ever, e.g. the path of the node's files
-    name: str  # for people: "reasoner · plain · math/test · seed 1"
+    name: str  # for people: "reasoner@swir · s1 · math/test"; MLflow's lists show some 22 characters of it
     kind: Literal["dataset", "checkpoint", "score", "report"]
     experiment: str  # "methodbench/SCALE/STUDY"
     identity: str  # what would make the node's files stale; another identity is another run
     params: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)  # study, scale, seed, checkpoint, runtime, task, commit …
+    tags: Mapping[str, str] = field(default_factory=dict)  # study, scale, seed, arm, checkpoint, runtime, task …
     parents: tuple[str, ...] = ()  # names of the nodes that it was made from
     files: str = ""  # where the node's files are, shown in the run's description
+    about: str = ""  # the description's first words, Markdown
 
     def run_params(self) -> dict[str, str]:
         """The parameters as MLflow can hold them."""
@@ -46,14 +49,14 @@ class Node:
 
     def run_tags(self) -> dict[str, str]:
         """All tags that say what the node is."""
-        own = {"kind": self.kind, "parents": ", ".join(self.parents), **self.tags}
-        tags = {name if "." in name else f"methodbench.{name}": str(value)[:8000] for name, value in own.items()}
         made = f", made from {', '.join(f'`{parent}`' for parent in self.parents)}" if self.parents else ""
-        where = f"\n\nFiles: `{self.files}`" if self.files else ""
-        note = f"**{self.name}**: {self.kind}{made}.{where}\n\nIdentity: `{self.identity}`"
+        where = f"Files: `{self.files}`" if self.files else ""
+        note = "\n\n".join(filter(None, [self.about, f"A {self.kind}{made}.", where]))
+        own = {"kind": self.kind, "parents": ", ".join(self.parents), **self.tags}
+        tags = {name: str(value)[:8000] for name, value in own.items() if str(value)}
         return {
             "mlflow.runName": self.name,
-            "mlflow.note.content": note[:8000],
+            NOTE: note[:8000],
             **tags,
             KEY: self.key,
             IDENTITY: self.identity,

@@ -33,6 +33,7 @@ import psutil
 from methodbench.record import (
     IDENTITY,
     KEY,
+    NOTE,
     SUPERSEDED,
     FinishedNode,
     Node,
@@ -133,6 +134,18 @@ def recorded(uri: str, experiment: str) -> tuple[dict[str, list[Any]], str]:
     return dict(runs), "" if runs else f"the store at {shown(uri)} holds no run of {experiment}"
 
 
+def welcome(experiment: str) -> str:
+    """The description of an experiment, Markdown: where its report is, and what to write into the search box."""
+    _, _, place = experiment.partition("/")
+    return (
+        f"Report: `reports/{place}.md`, here in the run *report*. "
+        "Search: `tags.kind = 'score' and tags.task = 'DATASET/TASK'`\n\n"
+        "Runs have the tags kind (dataset, checkpoint, score, report), seed, checkpoint, method, role; scores also arm, "
+        "runtime and task: `tags.arm = 'ARM' and tags.seed = '0'`. Runs whose files are still these: "
+        f"``tags.`{SUPERSEDED}` = 'false'``."
+    )
+
+
 def _show(tracker: Tracker, finished: FinishedNode, runs: list[Any], done: Summary) -> None:
     """One node: keep, complete or replace its run."""
     node, content = finished.node, finished.content()
@@ -206,7 +219,7 @@ class Tracker:
             found = self._client.get_experiment_by_name(name)
             if found is None:
                 try:
-                    tags = {"mlflow.experimentKind": "custom_model_development"}
+                    tags = {"mlflow.experimentKind": "custom_model_development", NOTE: welcome(name)}
                     self._client.create_experiment(name, artifact_location=_artifacts(self._uri, name), tags=tags)
                 except Exception:
                     if self._client.get_experiment_by_name(name) is None:  # otherwise another job was faster
@@ -214,6 +227,8 @@ class Tracker:
                 found = self._client.get_experiment_by_name(name)
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
+            if NOTE not in found.tags:  # an older store's; what a person wrote there stays
+                self._client.set_experiment_tag(found.experiment_id, NOTE, welcome(name))
             self._experiments[name] = found.experiment_id
         return self._experiments[name]
 
