@@ -15,12 +15,14 @@ from typing import Any
 
 from methodbench.claims import Judgement, judge
 from methodbench.graph import Graph
+from methodbench.interactions import interactions
 from methodbench.ledger import experiment, finished
 from methodbench.numbers import NAME as NUMBERS
 from methodbench.numbers import numbers_text
 from methodbench.publication import finished_report
 from methodbench.record import IDENTITY, FinishedNode, same, storable, valid_name
 from methodbench.results import Results
+from methodbench.stacked import pair_verdicts
 from methodbench.tables import Row, measured_rows
 from methodbench.track import recorded, shown
 from methodbench.verdicts import NAME as VERDICTS
@@ -78,7 +80,9 @@ def _report(results: Results, page: Path) -> tuple[list[str], str]:
     folder = page.with_suffix("")
     judgements = judge(results)
     rows = {task: measured_rows(results, task) for task in results.arms}
-    wrong = [f"{folder / VERDICTS}: {sentence}" for sentence in _claims(judgements, _read(folder / VERDICTS))]
+    told, pairs = _read(folder / VERDICTS), pair_verdicts(interactions(results))
+    sentences = [*_claims(judgements, told), *altered_pairs(pairs, told.get("pairs", []))]
+    wrong = [f"{folder / VERDICTS}: {sentence}" for sentence in sentences]
     kept = _numbers(_read(folder / NUMBERS)) if (folder / NUMBERS).exists() else {}
     again = _numbers(json.loads(numbers_text(results, rows))) if kept else {}
     for key in sorted({*kept, *again}):
@@ -90,7 +94,8 @@ def _report(results: Results, page: Path) -> tuple[list[str], str]:
     for start, texts in cells:
         if not any(line.startswith(start) and all(text in line for text in texts) for line in lines):
             wrong.append(f"{page}: no line '{start.strip('| ')}' says {' and '.join(texts)}, as the samples do")
-    compared = [count(len(judgements), "claim"), *([count(len(kept), "number")] if kept else [])]
+    compared = [count(len(judgements), "claim"), *([count(len(pairs), "stack")] if pairs else [])]
+    compared += [count(len(kept), "number")] if kept else []
     compared.append(f"{count(len(cells), 'row')} of the page")
     return wrong, f"report: {listed(compared)} come out of the samples again"
 
@@ -109,6 +114,24 @@ def _claims(judgements: Sequence[Judgement], told: Mapping[str, Any]) -> Iterato
             if not _close(claim[name], value):
                 yield f"claim {claim['id']}: {name} is {_shown(claim[name])}, the samples give {_shown(value)}"
     yield from (f"holds claim {name}, which the study does not make" for name in kept)
+
+
+def altered_pairs(again: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where the pairs of a verdicts.json are not what the samples give again."""
+    kept = {pair["id"]: pair for pair in told}
+    for pair in again:
+        had = kept.pop(pair["id"], None)
+        if had is None:
+            yield f"lacks pair {pair['id']}"
+            continue
+        if had["word"] != pair["word"]:
+            yield f"pair {pair['id']}: says '{had['word']}', the samples give '{pair['word']}'"
+        for part in ("first_alone", "second_alone", "both", "interaction", "order"):
+            for name in ("effect", "low", "high", "p"):
+                old, new = ((one[part] or {}).get(name) for one in (had, pair))
+                if not _close(old, new):
+                    yield f"pair {pair['id']}: {name} of {part} is {_shown(old)}, the samples give {_shown(new)}"
+    yield from (f"holds pair {name}, which the study does not make" for name in kept)
 
 
 def _cells(judgements: Sequence[Judgement], rows: Mapping[str, Sequence[Row]]) -> Iterator[tuple[str, list[str]]]:

@@ -43,8 +43,8 @@ class Told:
     """What a report leaves for programs. `numbers` is None where it was published before it left them."""
 
     where: str
-    verdicts: Mapping[str, str]  # claim -> verdict
-    effects: Mapping[str, Interval]  # claim -> effect
+    verdicts: Mapping[str, str]  # claim, or "stack" and a pair -> verdict
+    effects: Mapping[str, Interval]  # the same -> effect
     numbers: Mapping[str, Interval] | None  # "arm  task/metric" -> level
     invalid: frozenset[str] = frozenset()  # keys of `numbers` that do not count
 
@@ -112,7 +112,11 @@ def report_changes(before: Told, after: Told) -> Iterator[str]:
         levels = moves(before.numbers, after.numbers, notes)
         yield from _moved("numbers of arms", levels)
     for one, other in ((before, after), (after, before)):
-        alone = [f"claim {name}" for name in one.verdicts if name not in other.verdicts]
+        alone = [
+            name if name.startswith("stack ") else f"claim {name}"
+            for name in one.verdicts
+            if name not in other.verdicts
+        ]
         if one.numbers is not None and other.numbers is not None:
             alone += [name for name in one.numbers if name not in other.numbers]
         if alone:
@@ -201,7 +205,11 @@ def _told(file: Path, text: str) -> Told:
     if "claims" not in both and "numbers" not in both:
         raise UserError(f"{file}: is neither a {VERDICTS} nor a {NUMBERS} of a report")
     try:
-        claims, arms = both.get("claims", []), both.get("numbers")
+        stacks = [
+            {**pair["interaction"], "id": f"stack {pair['id']}", "verdict": pair["word"]}
+            for pair in both.get("pairs", [])
+        ]
+        claims, arms = [*both.get("claims", []), *stacks], both.get("numbers")
         levels = {
             f"{arm['arm']}  {arm['task']}/{metric}": (Interval(*bounds), bool(arm["invalid"]))
             for arm in arms or ()
