@@ -19,6 +19,7 @@ from methodbench.errors import UserError
 from methodbench.graph import Graph
 from methodbench.index import render_index
 from methodbench.interactions import interactions
+from methodbench.publication import finished_report
 from methodbench.report import render
 from methodbench.results import Results
 from methodbench.stacked import pair_verdicts
@@ -72,6 +73,12 @@ def test_programs_read_the_pairs(report: Path) -> None:
     assert first["interaction"]["low"] < 0.15 < first["interaction"]["high"] and first["interaction"]["p"] < 0.05
     assert first["order"]["effect"] > 0.1 and told[1]["order"] is None
     assert last["interaction"] == dict.fromkeys(last["interaction"]) | {"shown": ""} and last["first_alone"]["effect"]
+
+
+def test_the_tracker_gets_the_interactions(report: Path) -> None:
+    made = finished_report("mini", "stack", report, 0.0, 1.0)
+    assert made.metrics["pair/a_b/interaction"] == pytest.approx(0.15, abs=0.05) and len(made.metrics) == 4
+    assert made.node.tags["pair.a_c"] == "helps less together" and made.node.tags["pair.lost"] == "not comparable"
 
 
 def test_a_study_without_pairs_says_nothing_of_them(tmp_path: Path) -> None:

@@ -34,14 +34,21 @@ def publish_report(graph: Graph, name: str, uri: str, log: Log) -> Path:
 
 
 def finished_report(scale: str, name: str, page: Path, started: float, ended: float) -> FinishedNode:
-    """The report in the file `page`, with the effects and verdicts of its claims, ready to be recorded."""
-    claims = json.loads((page.parent / name / VERDICTS).read_text(encoding="utf-8"))["claims"]
+    """The report in the file `page`, with the effects and verdicts of its claims and pairs, ready to be recorded."""
+    told = json.loads((page.parent / name / VERDICTS).read_text(encoding="utf-8"))
+    claims, pairs = told["claims"], told.get("pairs", [])
     metrics = {
         f"claim/{claim['id']}/effect": float(claim["effect"])
         for claim in claims
         if isinstance(claim.get("effect"), int | float)
     }
+    metrics |= {
+        f"pair/{pair['id']}/interaction": float(pair["interaction"]["effect"])
+        for pair in pairs
+        if pair["interaction"]["effect"] is not None
+    }
     tags = {f"claim.{claim['id']}": claim["verdict"] for claim in claims}
+    tags |= {f"pair.{pair['id']}": pair["word"] for pair in pairs}
     about = "\n".join(f"- **{claim['id']}** {claim['says']}: **{claim['verdict']}**" for claim in claims)
     node = report_node(scale, name, page, tags, about)
     return FinishedNode(node, started, ended, metrics=metrics, artifacts=[page, page.parent / name])

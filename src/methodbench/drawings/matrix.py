@@ -43,7 +43,7 @@ def _panel(drawing: Any, axes: Any, stacks: Sequence[Stacked], *, titled: bool) 
     if all(one.interaction.unit == "share" for one in stacks if one.interaction.effect is not None):
         unit = "share"
     found = [one.interaction.effect.value for one in stacks if one.interaction.effect is not None]
-    counts = min(one.counts for one in stacks if one.interaction.effect is not None)
+    counts = max(one.counts for one in stacks if one.interaction.effect is not None)
     span = max(2 * counts, *map(abs, found)) or 1.0  # the strongest shade is for nothing that does not count
     for one in stacks:
         place = columns.index(one.second), rows.index(one.first)
