@@ -16,8 +16,25 @@ import pytest
 import torch
 
 from methodbench.track import Tracker
+from tests.programs import MARKERS, missing
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests whose programs this machine lacks, unless ``-m`` asks for them: then they fail."""
+    lacking = {marker for marker in MARKERS if missing(marker) and marker not in config.option.markexpr}
+    out = [item for item in items if lacking & {mark.name for mark in item.iter_markers()}]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, whether or not such a test was collected."""
+    for marker in MARKERS:
+        if programs := missing(marker):
+            terminalreporter.write_line(f"tests marked '{marker}' need {' and '.join(programs)}: not installed here")
 
 
 @pytest.fixture(scope="session", autouse=True)
