@@ -22,9 +22,7 @@ from methods.amoeballm.config import (
 from methods.amoeballm.extract_config import ChooseConfig, ExtractConfig, LatencyConfig
 from methods.amoeballm.finetune_config import FinetuneConfig, IndividualConfig, tuned_traits
 
-PAPER = (
-    "arXiv 2411.10606: AmoebaLLM: Constructing Any-Shape Large Language Models for Efficient and Instant Deployment"
-)
+PAPER = "arXiv 2411.10606: AmoebaLLM: Constructing Any-Shape Large Language Models for Efficient and Instant Deployment"
 RESOURCES = Resources(threads=1, mem_mb=3000)
 
 
@@ -115,6 +113,7 @@ METHODS = [
         LatencyConfig,
         "the time that every selected shape takes on this machine; the weights stay",
         seeded=False,
+        repeatable=False,
         role="tool",
         traits=tuned_traits,
         neutral={},

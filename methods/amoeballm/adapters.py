@@ -22,7 +22,6 @@ from methodbench.errors import UserError
 from methods.amoeballm.mixture import Mix, Router, described, mixed
 
 RECORD, TENSORS = "smol.json", "smol.safetensors"
-FROZEN = "frozen"  # the folder of the model that was tuned
 
 
 @dataclass(frozen=True)

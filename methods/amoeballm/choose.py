@@ -8,7 +8,6 @@ becomes an ordinary checkpoint. Equal metrics: the smaller subnet.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from methods.amoeballm.config import DepthConfig
 from methods.amoeballm.export import MEASURES, checked, extracted, opened, save
 from methods.amoeballm.extract import described
 from methods.amoeballm.extract_config import ChooseConfig
-from methods.amoeballm.latency import LATENCY
+from methods.amoeballm.times import LATENCY, read_times, shape
 
 
 @dataclass
@@ -54,13 +53,13 @@ def amoeballm_choose(
     where = str(parent.path)
     base, tokenizer, subnets, adapters = opened(parent)
     sizes = geometry(base)
-    times = read_times(parent.path, required=config.latency is not None)
+    times = latencies(parent.path, required=config.latency is not None)
     full = whole(sizes)
     candidates = []
     for depth, width in ((depth, width) for depth in subnets.depths() for width in subnets.widths()):
         aim = target(base, subnets, depth, width, config, where)
         parameters = sizes.parameters(aim.units, aim.biases)
-        latency = times.get((depth, round(width, 6)), math.nan)
+        latency = times.get(shape(depth, width), math.nan)
         candidates.append(Candidate(depth, width, parameters, parameters / full, latency))
     able = within(candidates, config, where)
     log.say(f"{len(able)} of {len(candidates)} shapes are within the budget")
@@ -86,21 +85,19 @@ def amoeballm_choose(
     write_candidates(out / MEASURES, candidates)
 
 
-def read_times(folder: Path, required: bool) -> dict[tuple[int, float], float]:
+def latencies(folder: Path, required: bool) -> dict[tuple[int, float], float]:
     """(depth, width) -> share of the full model's time a token; nothing where no times lie beside the weights.
 
     Raises:
         UserError: there are none though they are required.
     """
-    path = folder / LATENCY
-    if not path.exists():
-        if required:
-            raise UserError(
-                f"{path}: is missing, key 'latency' needs it: put amoeballm_latency between the selection and this"
-            )
-        return {}
-    shapes = json.loads(path.read_text(encoding="utf-8"))["shapes"]
-    return {(int(row["depth"]), round(row["width"], 6)): float(row["latency"]) for row in shapes}
+    times = read_times(folder)
+    if required and not times:
+        raise UserError(
+            f"{folder / LATENCY}: is missing, key 'latency' needs it: "
+            "put amoeballm_latency between the selection and this"
+        )
+    return {one: latency for one, (_, latency) in times.items()}
 
 
 def whole(sizes: Geometry) -> int:

@@ -30,9 +30,10 @@ from methods.amoeballm.adapters import Adapters
 from methods.amoeballm.architecture import Target, settings, target
 from methods.amoeballm.blocks import LINEARS, Geometry, blocks, geometry, linear, place, refuse
 from methods.amoeballm.extract_config import CutConfig
-from methods.amoeballm.subnets import Mask, Subnets
+from methods.amoeballm.subnets import FROZEN, Mask, Subnets
+from methods.amoeballm.times import Times
 
-MEASURES, FROZEN = "measures.csv", "frozen"
+MEASURES = "measures.csv"
 
 
 def opened(checkpoint: Checkpoint) -> tuple[PreTrainedModel, Any, Subnets, Adapters | None]:
@@ -132,19 +133,26 @@ def checked(model: PreTrainedModel, sizes: Geometry, aim: Target) -> int:
     return real
 
 
-def write_measures(out: Path, subnets: Subnets, depth: int, width: float, sizes: Geometry, parameters: int) -> None:
-    """A row a layer of the parent: whether it stays, groups and neurons that it keeps; and the whole subnet's size."""
+def write_measures(
+    out: Path, subnets: Subnets, depth: int, width: float, sizes: Geometry, parameters: int, times: Times | None = None
+) -> None:
+    """A row a layer of the parent: whether it stays, groups and neurons that it keeps; and the whole subnet's size.
+
+    With `times`, that of its shape as well: ms a token, and the share of the full model's.
+    """
     whole = sizes.parameters([(sizes.groups, sizes.neurons)] * sizes.layers)
     mask, active = subnets.mask(width, str(out)), subnets.active(depth, str(out))
     with (out / MEASURES).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["layer", "kept", "groups", "neurons", "depth", "width", "parameters", "share"])
+        head = ["layer", "kept", "groups", "neurons", "depth", "width", "parameters", "share"]
+        table.writerow([*head, "ms_per_token", "latency"] if times else head)
         for layer, runs in enumerate(active):
             units = (sizes.groups, sizes.neurons)
             if mask is not None:
                 units = int(mask.groups[layer].sum()), int(mask.neurons[layer].sum())
             kept = units if runs else (0, 0)
-            table.writerow([layer, int(runs), *kept, depth, f"{width:g}", parameters, f"{parameters / whole:.6g}"])
+            row = [layer, int(runs), *kept, depth, f"{width:g}", parameters, f"{parameters / whole:.6g}"]
+            table.writerow([*row, *times] if times else row)
 
 
 class _Units:

@@ -14,6 +14,7 @@ from methods.amoeballm.blocks import geometry
 from methods.amoeballm.export import checked, extracted, opened, save, write_measures
 from methods.amoeballm.extract_config import ExtractConfig
 from methods.amoeballm.subnets import Subnets
+from methods.amoeballm.times import read_times, shape
 
 
 def amoeballm_extract(
@@ -34,7 +35,8 @@ def amoeballm_extract(
     parameters = checked(made, sizes, aim)
     log.say(described(aim, parameters))
     save(made, tokenizer, out)
-    write_measures(out, subnets, depth, config.width, sizes, parameters)
+    times = read_times(parent.path).get(shape(depth, config.width))
+    write_measures(out, subnets, depth, config.width, sizes, parameters, times)
 
 
 def wanted(subnets: Subnets, config: ExtractConfig, where: str) -> tuple[Subnets, int]:

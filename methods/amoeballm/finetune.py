@@ -30,6 +30,7 @@ from methods.amoeballm.finetune_config import FinetuneConfig, IndividualConfig
 from methods.amoeballm.finetune_rows import Collate, encoded_rows
 from methods.amoeballm.subnets import Subnets
 from methods.amoeballm.supernet import Supernet
+from methods.amoeballm.times import read_times, shape
 from methods.amoeballm.tuner import Tuner
 
 MEASURES = "measures.csv"
@@ -62,7 +63,7 @@ def amoeballm_finetune(
         beside.write(out, tuned)
         selection.write(out, subnets)
         left = (selection.RECORD, selection.TENSORS, MEASURES)
-        link_files(parent.path, out / beside.FROZEN, left)
+        link_files(parent.path, out / selection.FROZEN, left)
         write_gates(out / MEASURES, subnets, tuned, str(parent.path))
 
 
@@ -96,7 +97,8 @@ def amoeballm_individual(
     parameters = checked(made, sizes, aim)
     save(made, tokenizer, out)
     if main_process():
-        write_measures(out, subnets, depth, config.width, sizes, parameters)
+        times = read_times(parent.path).get(shape(depth, config.width))
+        write_measures(out, subnets, depth, config.width, sizes, parameters, times)
 
 
 def unpacked(parent: Checkpoint) -> Subnets:

@@ -27,8 +27,8 @@ from methods.amoeballm.architecture import Target, settings, target
 from methods.amoeballm.blocks import geometry
 from methods.amoeballm.export import MEASURES, built, opened
 from methods.amoeballm.extract_config import LatencyConfig
+from methods.amoeballm.times import LATENCY
 
-LATENCY = "latency.json"
 COLUMNS = ("depth", "width", "parameters", "share", "ms_per_token", "latency", "prefill_ms")
 Row = dict[str, float]
 

@@ -54,6 +54,7 @@ class Method:
     parents: tuple[int, int] = (0, 0)  # transforms: fewest and most parents
     data: tuple[str, ...] = ()  # transforms: names of the data inputs that must be given
     seeded: bool = True  # False: the seed changes nothing, so one build serves all seeds
+    repeatable: bool = True  # False: it measures the machine; the same seed gives the same weights, not the same files
     resources: Resources = Resources()
     role: Literal["method", "baseline", "control", "tool"] = "method"
     neutral: Mapping[str, Any] | None = (

@@ -112,7 +112,10 @@ def test_budgets_of_time_come_from_the_parents_record(
 ) -> None:
     base, _ = parent.load()
     timed = cut_world.checkpoint(tmp_path / "timed", base, cut_world.selection(base))
-    shapes = [{"depth": d, "width": w, "latency": place / 10} for place, (d, w) in enumerate(SHAPES, 1)]
+    shapes = [
+        {"depth": d, "width": w, "latency": place / 10, "ms_per_token": float(place)}
+        for place, (d, w) in enumerate(SHAPES, 1)
+    ]
     (timed.path / "latency.json").write_text(json.dumps({"shapes": shapes}))
     faked(monkeypatch, [5.0, 4, 3, 0, 0, 0])
     rows = table(chosen(timed, questions, tmp_path / "out", latency=0.3))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from methodbench.checkpoint import Checkpoint, digest_folder
+from methodbench.checkpoint import Checkpoint, digest_folder, link_files
 from methodbench.config import parse
 from methodbench.errors import UserError
 from methodbench.joblog import Log
@@ -58,6 +59,21 @@ def test_measures_tell_what_every_layer_keeps(parent: Checkpoint, tmp_path: Path
     parameters = made.load()[0].num_parameters()
     assert column(made.path, "parameters") == [parameters] * 4
     assert column(made.path, "share") == pytest.approx([parameters / base.num_parameters()] * 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("folder", ["", "frozen"])
+def test_measures_hand_on_the_times_of_the_shape(folder: str, parent: Checkpoint, tmp_path: Path) -> None:
+    base, _ = parent.load()
+    timed = cut_world.checkpoint(tmp_path / "timed", base, cut_world.selection(base))
+    if folder:  # a tuned checkpoint has the model that was tuned in it, and that one's times
+        link_files(timed.path, timed.path / folder)
+    times = [{"depth": 2, "width": 0.5, "ms_per_token": 3.5, "latency": 0.25}]
+    (timed.path / folder / "latency.json").write_text(json.dumps({"shapes": times}))
+    made, _ = extract(timed, tmp_path / "out", depth=2, width=0.5)
+    assert column(made.path, "latency") == [0.25] * 4
+    assert column(made.path, "ms_per_token") == [3.5] * 4
+    other, _ = extract(timed, tmp_path / "other", depth=3, width=0.5)
+    assert "latency" not in read_measures(other.path / "measures.csv").columns
 
 
 def test_the_same_bytes_every_time_and_only_for_what_it_was_told(parent: Checkpoint, tmp_path: Path) -> None:
