@@ -192,3 +192,27 @@ def test_under_ordinary_decoding_the_transform_gives_an_arm_its_role(
     }
     results = Results.load(tmp_path, "mini", study)
     assert tags(results, ReportContext(methods=methods), ["d/t"], Arm("made", "run")) == tag
+
+
+@pytest.mark.parametrize(("selector", "tag"), [("control", ["control"]), ("method", []), ("tool", ["baseline"])])
+def test_what_a_tool_cuts_out_has_the_role_of_what_chose_it(tmp_path: Path, selector: Role, tag: list[str]) -> None:
+    made = {
+        "base": {"method": "t"},
+        "chosen": {"method": "s", "from": ["base"]},
+        "timed": {"method": "t", "from": ["chosen"]},
+    }
+    checkpoints = {
+        **made,
+        "cut": {"method": "t", "from": ["timed"]},
+        "mixed": {"method": "t", "from": ["chosen", "base"]},
+    }
+    study = study_of({"study": "s", "checkpoints": checkpoints, "runtimes": {"run": {"method": "r"}}})
+    methods = {
+        "s": Method("s", "transform", "a:b", object, role=selector, summary="s"),
+        "t": Method("t", "transform", "a:b", object, role="tool", summary="s"),
+        "r": Method("r", "runtime", "a:b", object, role="baseline", summary="s"),
+    }
+    results = Results.load(tmp_path, "mini", study)
+    context = ReportContext(methods=methods)
+    assert tags(results, context, ["d/t"], Arm("cut", "run")) == tag
+    assert tags(results, context, ["d/t"], Arm("mixed", "run")) == ["baseline"]

@@ -99,6 +99,7 @@ METHODS = [
         ExtractConfig,
         "a selected subnet as an ordinary, smaller checkpoint",
         seeded=False,
+        role="tool",
     ),
     _after(
         "amoeballm_choose",
@@ -106,6 +107,7 @@ METHODS = [
         ChooseConfig,
         "the best selected subnet within a budget of parameters or measured latency, cut out",
         data=("calibration",),
+        role="tool",
     ),
     _after(
         "amoeballm_latency",

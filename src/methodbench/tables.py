@@ -204,10 +204,21 @@ def tags(results: Results, context: ReportContext, tasks: Sequence[str], arm: Ar
 
 
 def _role(context: ReportContext, study: Study, arm: Arm) -> str:
-    """The runtime's, but under ordinary decoding that of the transform that made the checkpoint."""
-    made_by = study.checkpoints[arm.checkpoint].method if arm.checkpoint in study.checkpoints else ""
-    names = (study_runtimes(study)[arm.runtime].spec.method, made_by)
-    runtime, transform = (context.methods[name].role if name in context.methods else "" for name in names)
+    """The runtime's, but under ordinary decoding that of the transform that made the checkpoint.
+
+    A tool, such as one that cuts out what another selected, has its parent's role.
+    """
+
+    def role(method: str) -> str:
+        return context.methods[method].role if method in context.methods else ""
+
+    runtime, transform, name = role(study_runtimes(study)[arm.runtime].spec.method), "", arm.checkpoint
+    while name in study.checkpoints:
+        made = study.checkpoints[name]
+        transform = role(made.method)
+        if transform != "tool" or len(made.parents) != 1:
+            break
+        name = made.parents[0]
     return transform if runtime == "baseline" and transform in ("method", "control") else runtime
 
 
