@@ -57,16 +57,18 @@ def finished(number: int, kind: str) -> FinishedNode:
 @pytest.fixture
 def postgres() -> Iterator[str]:
     """A database of its own on loopback, run by an unprivileged user: the server refuses to be root."""
-    nobody = {"user": "nobody"} if os.getuid() == 0 else {}
+    user = "nobody" if os.getuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="methodbench-postgres-"))  # tmp_path is closed to other users
-    if nobody:
-        shutil.chown(folder, "nobody")
+    if user:
+        shutil.chown(folder, user)
     port, data, log = free_port(), folder / "data", folder / "log"
 
     def call(name: str, *arguments: str) -> None:
         path = program(name)
         assert path, f"{name} is not installed"
-        subprocess.run([path, "-D", str(data), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL, **nobody)
+        subprocess.run(
+            [path, "-D", str(data), *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL, user=user
+        )
 
     call("initdb", "-U", "bench", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"

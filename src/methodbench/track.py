@@ -140,8 +140,8 @@ def welcome(experiment: str) -> str:
     return (
         f"Report: `reports/{place}.md`, here in the run *report*. "
         "Search: `tags.kind = 'score' and tags.task = 'DATASET/TASK'`\n\n"
-        "Runs have the tags kind (dataset, checkpoint, score, report), seed, checkpoint, method, role; scores also "
-        "arm, runtime and task: `tags.arm = 'ARM' and tags.seed = '0'`. Runs whose files are still these: "
+        "Runs have the tags kind (dataset, checkpoint, score, report), method, seed and checkpoint; checkpoints also "
+        "role; scores arm, runtime and task: `tags.arm = 'ARM' and tags.seed = '0'`. Runs whose files are still these: "
         f"``tags.`{SUPERSEDED}` = 'false'``."
     )
 
