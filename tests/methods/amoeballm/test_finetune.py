@@ -28,7 +28,7 @@ from methods.amoeballm.finetune_config import FinetuneConfig, IndividualConfig, 
 from methods.amoeballm.finetune_rows import Collate, encoded_rows
 from methods.amoeballm.losses import IGNORED
 from methods.amoeballm.sandwich import sandwich
-from methods.amoeballm.subnets import read
+from methods.amoeballm.subnets import FROZEN, read
 from methods.amoeballm.supernet import Supernet
 from methods.amoeballm.tuner import Tuner
 from tests import pico
@@ -92,9 +92,9 @@ def test_the_folder_holds_the_largest_subnet_the_frozen_model_the_experts_and_th
     parent: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tuned(parent, data, tmp_path)
-    frozen = {file.name for file in (out / beside.FROZEN).iterdir()}
+    frozen = {file.name for file in (out / FROZEN).iterdir()}
     assert frozen == {file.name for file in parent.iterdir()} - {"subnets.json", "subnets.safetensors"}
-    assert all(digest_file(out / beside.FROZEN / name) == digest_file(parent / name) for name in frozen)
+    assert all(digest_file(out / FROZEN / name) == digest_file(parent / name) for name in frozen)
     assert all((out / name).read_bytes() == (parent / name).read_bytes() for name in ("subnets.json",))
     experts = beside.read(out)
     assert experts is not None
@@ -263,7 +263,7 @@ def test_what_cannot_be_tuned_is_refused(parent: Path, data: Path, tmp_path: Pat
     with pytest.raises(UserError, match="was tuned already"):
         single(once, data, tmp_path / "twice")
     with pytest.raises(UserError, match=r"carries no selection of subnets: subnets\.json is missing"):
-        tuned(once / beside.FROZEN, data, tmp_path / "unselected")
+        tuned(once / FROZEN, data, tmp_path / "unselected")
     with pytest.raises(UserError, match=r"key 'depth': given 4, allowed: 1 to 3 layers, as selected"):
         single(parent, data, tmp_path / "deep", depth=4)
 
