@@ -89,9 +89,14 @@ def models(study: StudyGraph) -> Iterator[ModelLine]:
             name=node.name,
             method=node.method.name,
             architecture=json.loads(config.read_text(encoding="utf-8")).get("model_type", ""),
-            parameters=sum(parameters(file) for file in sorted(node.path.glob("*.safetensors"))),
+            parameters=sum(parameters(file) for file in weights(node.path)),
             parents=tuple(parent.name for parent in node.parents),
         )
+
+
+def weights(folder: Path) -> list[Path]:
+    """The files that `from_pretrained` reads; a transform may leave others beside them, with masks or adapters."""
+    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("*.safetensors"))
 
 
 def parameters(file: Path) -> int:
