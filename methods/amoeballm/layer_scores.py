@@ -1,10 +1,10 @@
 """What baselines look at to tell which layers matter little. Scores are lists of L numbers; the lowest go first.
 
-block influence    1 - mean over tokens of cos(input, output) of a block (ShortGPT, arXiv 2403.03853, eq. 1)
+block influence    1 - mean over tokens of cos(input, output) of a block (ShortGPT, arXiv 2403.03853)
 angular distance   arccos(cos) / pi between the inputs of two layers at the last token of a window, averaged over
-                   windows (The Unreasonable Ineffectiveness of the Deeper Layers, arXiv 2403.17887, eq. 6)
+                   windows (The Unreasonable Ineffectiveness of the Deeper Layers, arXiv 2403.17887)
 perplexity         how much the mean log-likelihood of a token falls where the layer alone is left out, which orders
-                   layers as the perplexity does (Shortened LLaMA, arXiv 2402.02834, sec. 3)
+                   layers as the perplexity does (Shortened LLaMA, arXiv 2402.02834)
 taylor             sum of |w dL/dw| over a block's linears, L the mean loss of a token (the same, Taylor+)
 magnitude          sum of |w| over a block's linears
 """
