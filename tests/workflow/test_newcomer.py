@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests import pico
 
@@ -172,7 +174,9 @@ def test_a_model_folder_of_ones_own_is_shrunk_and_scored(project: Path) -> None:
     finally:
         own.unlink()
     assert (project / score).exists()
-    assert (project / "results/smoke/own/unseeded/checkpoints/shrunk/checkpoint.json").exists()
+    shrunk = load_file(project / "results/smoke/own/unseeded/checkpoints/shrunk/model.safetensors")
+    mine = load_file(home / "models" / "mine" / "model.safetensors")
+    assert shrunk.keys() == mine.keys() and all(torch.equal(shrunk[name], mine[name] / 2) for name in mine)
 
 
 def test_the_readmes_target_of_one_seed_is_planned_alone(tmp_path: Path) -> None:
