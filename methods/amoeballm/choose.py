@@ -112,7 +112,8 @@ def within(candidates: Sequence[Candidate], config: ChooseConfig, where: str) ->
         UserError: none is.
     """
     key, budget = ("parameters", config.parameters) if config.latency is None else ("latency", config.latency)
-    assert budget is not None  # ChooseConfig has one of them
+    if budget is None:
+        return list(candidates)
     costs = [one.share if key == "parameters" else one.latency for one in candidates]
     able = [one for one, cost in zip(candidates, costs, strict=True) if cost <= budget + 1e-9]
     if not able:

@@ -51,7 +51,7 @@ class LatencyConfig(CutConfig):
 
 @config
 class ChooseConfig(CutConfig):
-    """The best selected shape within a budget, by a metric on a calibration set."""
+    """The best selected shape within a budget, or without one the best of all, by a metric on a calibration set."""
 
     parameters: float | None = field(None, gt=0, le=1)  # at most so large a share of the parent's parameters
     latency: float | None = field(None, gt=0, le=1)  # at most so large a share of the full model's time a token
@@ -65,6 +65,5 @@ class ChooseConfig(CutConfig):
     batch_size: int = field(8, ge=1)
 
     def __post_init__(self) -> None:
-        if (self.parameters is None) == (self.latency is None):
-            given = "none" if self.parameters is None else "both"
-            raise UserError(f"amoeballm_choose: keys 'parameters' and 'latency': {given} given, allowed: one of them")
+        if self.parameters is not None and self.latency is not None:
+            raise UserError("amoeballm_choose: keys 'parameters' and 'latency': both are given, allowed: one of them")

@@ -127,6 +127,15 @@ def test_budgets_of_time_come_from_the_parents_record(
         chosen(timed, questions, tmp_path / "none", latency=0.05)
 
 
+def test_without_a_budget_every_shape_is_measured(
+    parent: Checkpoint, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faked(monkeypatch, [float(place) for place in range(9)] + [3.0, 2.0, 1.0])
+    rows = table(chosen(parent, questions, tmp_path / "out"))
+    assert [row["metric"] for row in rows] == list(range(9))
+    assert [row["chosen"] for row in rows] == [0] * 8 + [1]
+
+
 def test_pareto() -> None:
     shares, metrics, expected = [1, 0.9, 0.8, 0.8, 0.7, 0.6], [5, 6, 4, 3, 4, 1], [0, 1, 0, 0, 1, 1]
     candidates = [Candidate(1, 1.0, 1, share, metric=metric) for share, metric in zip(shares, metrics, strict=True)]
@@ -143,8 +152,7 @@ def test_equal_shapes_are_both_on_the_front() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({}, "keys 'parameters' and 'latency': none given, allowed: one of them"),
-        ({"parameters": 0.5, "latency": 0.5}, "keys 'parameters' and 'latency': both given"),
+        ({"parameters": 0.5, "latency": 0.5}, "keys 'parameters' and 'latency': both are given"),
         ({"latency": 0.5}, r"latency.json: is missing, key 'latency' needs it: put amoeballm_latency between"),
         ({"parameters": 0.01}, r"model: key 'parameters': given 0.01, allowed: 0\.\d+ to 1, as the smallest"),
     ],
