@@ -42,6 +42,11 @@ class Geometry:
         """Query heads of a group."""
         return self.heads // self.groups
 
+    @property
+    def whole(self) -> int:
+        """Parameters of the model that nothing was removed from."""
+        return self.parameters([(self.groups, self.neurons)] * self.layers)
+
     def parameters(self, units: Sequence[tuple[int, int]], biases: frozenset[str] | None = None) -> int:
         """Parameters of a model whose blocks have so many (groups, neurons) each; all that the embeddings have, too."""
         has = self.biases if biases is None else biases

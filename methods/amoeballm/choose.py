@@ -17,12 +17,13 @@ from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
 from methodbench.joblog import Log
 from methods.amoeballm.architecture import target
-from methods.amoeballm.blocks import Geometry, geometry
+from methods.amoeballm.blocks import geometry
 from methods.amoeballm.calibrating import Calibration
 from methods.amoeballm.config import DepthConfig
-from methods.amoeballm.export import MEASURES, checked, extracted, opened, save
+from methods.amoeballm.export import checked, extracted, opened, save
 from methods.amoeballm.extract import described
 from methods.amoeballm.extract_config import ChooseConfig
+from methods.amoeballm.subnets import MEASURES
 from methods.amoeballm.times import LATENCY, read_times, shape
 
 
@@ -54,13 +55,12 @@ def amoeballm_choose(
     base, tokenizer, subnets, adapters = opened(parent)
     sizes = geometry(base)
     times = latencies(parent.path, required=config.latency is not None)
-    full = whole(sizes)
     candidates = []
     for depth, width in ((depth, width) for depth in subnets.depths() for width in subnets.widths()):
         aim = target(base, subnets, depth, width, config, where)
         parameters = sizes.parameters(aim.units, aim.biases)
         latency = times.get(shape(depth, width), math.nan)
-        candidates.append(Candidate(depth, width, parameters, parameters / full, latency))
+        candidates.append(Candidate(depth, width, parameters, parameters / sizes.whole, latency))
     able = within(candidates, config, where)
     log.say(f"{len(able)} of {len(candidates)} shapes are within the budget")
 
@@ -98,11 +98,6 @@ def latencies(folder: Path, required: bool) -> dict[tuple[int, float], float]:
             "put amoeballm_latency between the selection and this"
         )
     return {one: latency for one, (_, latency) in times.items()}
-
-
-def whole(sizes: Geometry) -> int:
-    """Parameters of the model that nothing was removed from."""
-    return sizes.parameters([(sizes.groups, sizes.neurons)] * sizes.layers)
 
 
 def within(candidates: Sequence[Candidate], config: ChooseConfig, where: str) -> list[Candidate]:

@@ -30,10 +30,8 @@ from methods.amoeballm.adapters import Adapters
 from methods.amoeballm.architecture import Target, settings, target
 from methods.amoeballm.blocks import LINEARS, Geometry, blocks, geometry, linear, place, refuse
 from methods.amoeballm.extract_config import CutConfig
-from methods.amoeballm.subnets import FROZEN, Mask, Subnets
+from methods.amoeballm.subnets import FROZEN, MEASURES, Mask, Subnets
 from methods.amoeballm.times import Times
-
-MEASURES = "measures.csv"
 
 
 def opened(checkpoint: Checkpoint) -> tuple[PreTrainedModel, Any, Subnets, Adapters | None]:
@@ -140,7 +138,6 @@ def write_measures(
 
     With `times`, that of its shape as well: ms a token, and the share of the full model's.
     """
-    whole = sizes.parameters([(sizes.groups, sizes.neurons)] * sizes.layers)
     mask, active = subnets.mask(width, str(out)), subnets.active(depth, str(out))
     with (out / MEASURES).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
@@ -151,7 +148,7 @@ def write_measures(
             if mask is not None:
                 units = int(mask.groups[layer].sum()), int(mask.neurons[layer].sum())
             kept = units if runs else (0, 0)
-            row = [layer, int(runs), *kept, depth, f"{width:g}", parameters, f"{parameters / whole:.6g}"]
+            row = [layer, int(runs), *kept, depth, f"{width:g}", parameters, f"{parameters / sizes.whole:.6g}"]
             table.writerow([*row, *times] if times else row)
 
 

@@ -28,12 +28,10 @@ from methods.amoeballm.export import checked, extracted, write_measures
 from methods.amoeballm.extract_config import CutConfig
 from methods.amoeballm.finetune_config import FinetuneConfig, IndividualConfig
 from methods.amoeballm.finetune_rows import Collate, encoded_rows
-from methods.amoeballm.subnets import Subnets
+from methods.amoeballm.subnets import MEASURES, Subnets
 from methods.amoeballm.supernet import Supernet
 from methods.amoeballm.times import read_times, shape
 from methods.amoeballm.tuner import Tuner
-
-MEASURES = "measures.csv"
 
 
 def amoeballm_finetune(

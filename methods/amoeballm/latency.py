@@ -25,8 +25,9 @@ from methodbench.joblog import Log
 from methodbench.provenance import machine
 from methods.amoeballm.architecture import Target, settings, target
 from methods.amoeballm.blocks import geometry
-from methods.amoeballm.export import MEASURES, built, opened
+from methods.amoeballm.export import built, opened
 from methods.amoeballm.extract_config import LatencyConfig
+from methods.amoeballm.subnets import MEASURES
 from methods.amoeballm.times import LATENCY
 
 COLUMNS = ("depth", "width", "parameters", "share", "ms_per_token", "latency", "prefill_ms")
@@ -51,12 +52,11 @@ def amoeballm_latency(
     prompt = torch.randint(sizes.vocabulary, (config.batch_size, config.prompt), generator=generator).to(base.device)
     models = [shaped(base, aim) for aim in aims]
     times = timed(models, prompt, config, log)
-    full = sizes.parameters([(sizes.groups, sizes.neurons)] * sizes.layers)
     rows: list[Row] = []
     for (depth, width), aim, (prefill, token) in zip(shapes, aims, times, strict=True):
         parameters = sizes.parameters(aim.units, aim.biases)
         ratio = token / times[0][1]  # the first shape is the full model
-        numbers = (depth, width, parameters, parameters / full, 1000 * token, ratio, 1000 * prefill)
+        numbers = (depth, width, parameters, parameters / sizes.whole, 1000 * token, ratio, 1000 * prefill)
         rows.append(dict(zip(COLUMNS, map(_short, numbers), strict=True)))
     link_files(parent.path, out, leave=(LATENCY, MEASURES))
     record = {"measured": measured(base, config), "shapes": rows}

@@ -96,9 +96,9 @@ def question_reads(tokenizer: Any, path: Path, config: DepthConfig, seed: int) -
         UserError: a row is no question, or an option has more tokens than may be read.
     """
     rows = read_rows(path)
-    numbers = range(min(config.items, len(rows)))
+    numbers: Sequence[int] = range(min(config.items, len(rows)))
     if config.draw == "random":
-        numbers = sorted(Random(f"calibration {seed}").sample(range(len(rows)), len(numbers)))  # type: ignore[assignment]
+        numbers = sorted(Random(f"calibration {seed}").sample(range(len(rows)), len(numbers)))
     reads: list[Read] = []
     questions: list[Question] = []
     first = 0

@@ -25,11 +25,10 @@ from methods.amoeballm.blocks import refuse
 from methods.amoeballm.calibrating import Calibration
 from methods.amoeballm.config import GreedyConfig, RankConfig, Rule, SelectConfig, UnitsConfig, WidthConfig
 from methods.amoeballm.depths import ranked, searched
-from methods.amoeballm.subnets import RECORD, TENSORS, Mask, Subnets, layer_rows, most_removed, write
-from methods.amoeballm.widths import fluctuation_masks, unit_masks
+from methods.amoeballm.selection import Found
+from methods.amoeballm.subnets import MEASURES, RECORD, TENSORS, Mask, Subnets, layer_rows, most_removed, write
+from methods.amoeballm.widths import UnitScore, fluctuation_masks, unit_masks
 
-MEASURES = "measures.csv"
-Found = tuple[dict[int, tuple[int, ...]], dict[int, float]]  # layers removed, and what the search saw, by their number
 NONE: Found = ({0: ()}, {})
 
 
@@ -86,15 +85,15 @@ def select_units(
     seed: int,
     out: Path,
     log: Log,
-    score: str = "taylor",
+    score: UnitScore = "taylor",
 ) -> None:
     """Units by `score`: taylor (LLM-Pruner, arXiv 2305.11627, all layers stay), magnitude or random, layers as well."""
     model, tokenizer = opened(parents[0])
     found = NONE
     if score != "taylor":
         rank = RankConfig(min_layers=config.min_layers, keep_last=config.keep_last)
-        found = ranked(score, model, tokenizer, None, rank, seed, log)  # type: ignore[arg-type]
-    masks, scores = unit_masks(score, model, tokenizer, data.get("text"), config, seed, log)  # type: ignore[arg-type]
+        found = ranked(score, model, tokenizer, None, rank, seed, log)
+    masks, scores = unit_masks(score, model, tokenizer, data.get("text"), config, seed, log)
     about = {"depth": "none" if score == "taylor" else score, "width": score} | described(config, data)
     finish(parents[0].path, out, model.config.num_hidden_layers, found, masks, scores, about)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from methodbench.errors import UserError
 
 RECORD, TENSORS = "subnets.json", "subnets.safetensors"
+MEASURES = "measures.csv"
 FROZEN = "frozen"  # in a tuned checkpoint the folder of the model that was tuned
 
 

@@ -29,6 +29,7 @@ from methods.amoeballm.importance import COLUMNS
 from methods.amoeballm.statistics import Fluctuation
 from methods.amoeballm.subnets import Mask
 
+UnitScore = Literal["taylor", "magnitude", "random"]
 Scores = dict[str, Tensor]  # "groups" [L, G], "neurons" [L, I], float64, on the CPU
 
 
@@ -77,7 +78,7 @@ def fluctuation_masks(
 
 
 def unit_masks(
-    score: Literal["taylor", "magnitude", "random"],
+    score: UnitScore,
     model: PreTrainedModel,
     tokenizer: Any,
     path: Path | None,
