@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from methodbench.checkpoint import Checkpoint
 from methodbench.errors import UserError
 from methods.amoeballm.config import ARCHITECTURES
 
@@ -71,6 +72,20 @@ def refuse(config: PreTrainedConfig, where: str) -> None:
     if config.model_type not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         raise UserError(f"{where}: model type '{config.model_type}' cannot be cut; allowed: {allowed}")
+
+
+def cuttable(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """The model and tokenizer of a checkpoint that can be cut.
+
+    Raises:
+        UserError: quantised weights, or blocks that are not understood.
+    """
+    if checkpoint.quantized:
+        where = f"{checkpoint.path}/config.json: key 'quantization_config'"
+        raise UserError(f"{where}: quantised weights cannot be cut here")
+    model, tokenizer = checkpoint.load()
+    refuse(model.config, str(checkpoint.path))
+    return model, tokenizer
 
 
 def geometry(model: PreTrainedModel) -> Geometry:

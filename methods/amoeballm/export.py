@@ -23,12 +23,11 @@ from torch import Tensor
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from methodbench.checkpoint import Checkpoint
-from methodbench.errors import UserError
 from methods.amoeballm import adapters as adapter_files
 from methods.amoeballm import subnets as subnet_files
 from methods.amoeballm.adapters import Adapters
 from methods.amoeballm.architecture import Target, settings, target
-from methods.amoeballm.blocks import LINEARS, Geometry, blocks, geometry, linear, place, refuse
+from methods.amoeballm.blocks import LINEARS, Geometry, blocks, cuttable, geometry, linear, place
 from methods.amoeballm.extract_config import CutConfig
 from methods.amoeballm.subnets import FROZEN, MEASURES, Mask, Subnets
 from methods.amoeballm.times import Times
@@ -43,10 +42,7 @@ def opened(checkpoint: Checkpoint) -> tuple[PreTrainedModel, Any, Subnets, Adapt
     found = subnet_files.read(checkpoint.path)
     frozen = checkpoint.path / FROZEN
     base = Checkpoint(frozen, checkpoint.name) if frozen.is_dir() else checkpoint
-    if base.quantized:
-        raise UserError(f"{base.path}/config.json: key 'quantization_config': quantised weights cannot be cut here")
-    model, tokenizer = base.load()
-    refuse(model.config, str(base.path))
+    model, tokenizer = cuttable(base)
     return model, tokenizer, found, adapter_files.read(checkpoint.path)
 
 

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from methodbench.checkpoint import Checkpoint, digest_file, link_files
-from methodbench.errors import UserError
 from methodbench.joblog import Log
-from methods.amoeballm.blocks import refuse
+from methods.amoeballm.blocks import cuttable
 from methods.amoeballm.calibrating import Calibration
 from methods.amoeballm.config import GreedyConfig, RankConfig, Rule, SelectConfig, UnitsConfig, WidthConfig
 from methods.amoeballm.depths import ranked, searched
@@ -36,7 +35,7 @@ def select_calibrated(
     parents: Sequence[Checkpoint], data: Mapping[str, Path], config: GreedyConfig, seed: int, out: Path, log: Log
 ) -> None:
     """Layers by a search over ``data["calibration"]``, units by fluctuation on ``data["text"]``."""
-    model, tokenizer = opened(parents[0])
+    model, tokenizer = cuttable(parents[0])
     depth = config.depth
     where = str(parents[0].path)
     layers = model.config.num_hidden_layers
@@ -60,7 +59,7 @@ def select_ranked(
     rule: Rule | None = None,
 ) -> None:
     """Layers by a baseline's rule, units by fluctuation, both on ``data["text"]``; without a `rule` the config's."""
-    model, tokenizer = opened(parents[0])
+    model, tokenizer = cuttable(parents[0])
     rule = rule or config.rule
     found = ranked(rule, model, tokenizer, data["text"], config, seed, log)
     masks, scores = fluctuation_masks(model, tokenizer, data["text"], config.width, seed, log)
@@ -72,7 +71,7 @@ def select_flap(
     parents: Sequence[Checkpoint], data: Mapping[str, Path], config: WidthConfig, seed: int, out: Path, log: Log
 ) -> None:
     """Units by fluctuation, all layers stay: FLAP (arXiv 2312.11983)."""
-    model, tokenizer = opened(parents[0])
+    model, tokenizer = cuttable(parents[0])
     masks, scores = fluctuation_masks(model, tokenizer, data["text"], config, seed, log)
     about = {"depth": "none", "width": config.score} | described(config, data)
     finish(parents[0].path, out, model.config.num_hidden_layers, NONE, masks, scores, about)
@@ -88,7 +87,7 @@ def select_units(
     score: UnitScore = "taylor",
 ) -> None:
     """Units by `score`: taylor (LLM-Pruner, arXiv 2305.11627, all layers stay), magnitude or random, layers as well."""
-    model, tokenizer = opened(parents[0])
+    model, tokenizer = cuttable(parents[0])
     found = NONE
     if score != "taylor":
         rank = RankConfig(min_layers=config.min_layers, keep_last=config.keep_last)
@@ -96,20 +95,6 @@ def select_units(
     masks, scores = unit_masks(score, model, tokenizer, data.get("text"), config, seed, log)
     about = {"depth": "none" if score == "taylor" else score, "width": score} | described(config, data)
     finish(parents[0].path, out, model.config.num_hidden_layers, found, masks, scores, about)
-
-
-def opened(parent: Checkpoint) -> tuple[Any, Any]:
-    """The parent's model and tokenizer.
-
-    Raises:
-        UserError: quantised weights, or blocks that are not understood.
-    """
-    if parent.quantized:
-        where = f"{parent.path}/config.json: key 'quantization_config'"
-        raise UserError(f"{where}: quantised weights cannot be cut here")
-    model, tokenizer = parent.load()
-    refuse(model.config, str(parent.path))
-    return model, tokenizer
 
 
 def described(config: Any, data: Mapping[str, Path]) -> dict[str, Any]:
