@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -233,6 +234,69 @@ def test_another_studys_checkpoint_is_used_where_it_lies(project: Project) -> No
     graph = read(project(toy=GOOD, other=other), "other")
     assert graph.checkpoint("other", "mine", 1) is graph.checkpoint("toy", "base", 1)
     assert graph.study("other").checkpoints == ()
+
+
+BORROWS = """
+study: other
+datasets: {math: {from: toy/math}}
+checkpoints: {mine: {from: [toy/base]}, copied: {method: fetch, config: {folder: somewhere, single_tokens: []}}}
+runtimes: {plain: {method: plain}}
+evaluate: {main: {checkpoints: [mine, copied], runtimes: [plain], benchmarks: [math/test]}}
+"""
+
+
+def test_another_studys_dataset_is_used_where_it_lies(project: Project) -> None:
+    third = BORROWS.replace("study: other", "study: third").replace("toy/math", "other/math")
+    root = project(toy=GOOD, other=BORROWS, third=third)
+    graph = read(root, "third")
+    dataset = graph.dataset("toy", "math")
+    assert graph.study("other").datasets["math"] is graph.study("third").datasets["math"] is dataset
+    assert (dataset.study, str(dataset.path)) == ("toy", "results/smoke/toy/datasets/math")
+    score = graph.evaluation("other", 0, "copied", "main").pairs[0]
+    assert score.dataset is dataset and score.task_name == "math/test"
+    assert str(score.path) == "results/smoke/other/seed0/scores/copied/plain/math/test.json"
+
+
+def test_a_score_on_another_studys_dataset_is_that_of_the_same_one_written_out(project: Project) -> None:
+    def score(other: str) -> str:
+        return read(project(toy=GOOD, other=other), "other").evaluation("other", 0, "mine", "main").pairs[0].identity
+
+    written_out = "{config: {train: 64, validation: 8, test: 8, arithmetic: 0}}"
+    assert score(BORROWS) == score(BORROWS.replace("{from: toy/math}", written_out))
+
+
+def test_snakemake_waits_for_the_folder_of_the_study_that_prepares_it(project: Project) -> None:
+    flow = Workflow(project(toy=GOOD, other=BORROWS), {"scale": "smoke", "studies": "other"})
+    asked = [*flow.results_of(SimpleNamespace(study="other"))]
+    asked += flow.score_inputs(SimpleNamespace(study="other", seed="0", checkpoint="mine", job="main"))
+    assert [path for path in asked if "datasets" in path] == ["results/smoke/toy/datasets/math"] * 2
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("{from: tyo/math}", r"smoke/other\.yaml: datasets\.math\.from: unknown study 'tyo'.*did you mean 'toy'"),
+        (
+            "{from: toy/maths}",
+            r"datasets\.math\.from: unknown dataset 'maths'; allowed: math \(did you mean 'math'\?\)",
+        ),
+        ("{from: math}", r"datasets\.math\.from: given 'math', must be 'STUDY/math'"),
+        ("{from: [toy/math]}", r"key 'datasets\.math\.from': given \['toy/math'\]"),
+        ("{from: toy/math, seed: 0}", r"datasets\.math: key 'seed': given beside 'from', which allows no other key"),
+        ("{from: other/math}", r"datasets\.math: a cycle: other/math -> other/math"),
+        ("{from: third/math}", r"a cycle: other/math -> third/math -> other/math"),
+    ],
+)
+def test_another_studys_dataset_is_named_right(project: Project, after: str, said: str) -> None:
+    third = "study: third\ndatasets: {math: {from: other/math}}\ncheckpoints: {mine: {from: [toy/base]}}\n"
+    with pytest.raises(UserError, match=said):
+        read(project(toy=GOOD, other=BORROWS.replace("{from: toy/math}", after), third=third), "other")
+
+
+def test_a_dataset_keeps_its_name_in_another_study(project: Project) -> None:
+    other = BORROWS.replace("{math: {from", "{sums: {from")
+    with pytest.raises(UserError, match=r"datasets\.sums\.from: given 'toy/math' .*: write 'math: {from: toy/math}'"):
+        read(project(toy=GOOD, other=other), "other")
 
 
 def identities(root: Path) -> dict[str, str]:

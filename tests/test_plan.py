@@ -151,6 +151,16 @@ def test_another_studys_checkpoint_is_part_of_the_plan(project: Project) -> None
     ]
 
 
+def test_another_studys_dataset_is_prepared_by_that_study(project: Project) -> None:
+    child = STUDY.replace("study: toy", "study: child")
+    start, end = child.index("datasets:"), child.index("checkpoints:")
+    root = project(toy=STUDY, child=child[:start] + "datasets: {math: {from: toy/math}}\n" + child[end:])
+    alone, together = planned(root, "child").jobs, planned(root).jobs
+    for jobs in (alone, together):
+        prepared = [(job.study, str(job.path)) for job in jobs if job.kind == "prepare"]
+        assert prepared == [("toy", "results/smoke/toy/datasets/math")]
+
+
 def made(name: str, seconds: float | None, *needs: str, threads: int = 1, gpus: int = 0) -> Job:
     return Job("transform", "toy", Path(name), tuple(map(Path, needs)), threads, gpus, seconds)
 

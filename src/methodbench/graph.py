@@ -23,7 +23,7 @@ SCALES = ("smoke", "mini", "paper")
 
 
 class Graph:
-    """All studies of a scale, each read once, on demand (a study may build on another's checkpoint)."""
+    """All studies of a scale, each read once, on demand (a study may build on another's checkpoints and datasets)."""
 
     def __init__(self, root: Path, scale: str) -> None:
         if scale not in SCALES:
@@ -68,7 +68,7 @@ class Graph:
         return self._nodes[study, name, seed]
 
     def dataset(self, study: str, name: str) -> DatasetNode:
-        """A dataset of a study."""
+        """A dataset of a study; follows references to other studies."""
         return self._dataset(study, name, study)
 
     def built(self, study: str, build: str, name: str) -> CheckpointNode:
@@ -213,24 +213,43 @@ class Graph:
             self._specs[name] = (study, shown)
         return self._specs[name]
 
-    def _dataset(self, study: str, name: str, where: str) -> DatasetNode:
+    def _dataset(self, study: str, name: str, where: str, trail: tuple[str, ...] = ()) -> DatasetNode:
         spec, file = self._spec(study, where)
         if (study, name) not in self._datasets:
             if name not in spec.datasets:
                 raise UserError(
                     f"{where}: unknown dataset '{name}'; {nearest(name, spec.datasets)} (in {file}: datasets)"
                 )
+            step, where = f"{study}/{name}", f"{file}: datasets.{name}"
+            if step in trail:
+                raise UserError(f"{where}: a cycle: {' -> '.join([*trail[trail.index(step) :], step])}")
             entry = spec.datasets[name]
-            family_name = entry.family or name
-            if family_name not in self.families:
-                raise UserError(
-                    f"{file}: datasets.{name}: unknown benchmark family '{family_name}'; "
-                    f"{nearest(family_name, self.families)}"
-                )
-            family = self.families[family_name]
-            config: Any = parse(family.config, entry.config, f"{file}: datasets.{name}.config")
-            self._datasets[study, name] = DatasetNode(self._place(study), name, family, config, entry.seed)
+            if entry.source:
+                node = self._borrowed(name, entry.source, f"{where}.from", (*trail, step))
+            else:
+                family_name = entry.family or name
+                if family_name not in self.families:
+                    raise UserError(
+                        f"{where}: unknown benchmark family '{family_name}'; {nearest(family_name, self.families)}"
+                    )
+                family = self.families[family_name]
+                config: Any = parse(family.config, entry.config, f"{where}.config")
+                node = DatasetNode(self._place(study), name, family, config, entry.seed)
+            self._datasets[study, name] = node
         return self._datasets[study, name]
+
+    def _borrowed(self, name: str, source: str, where: str, trail: tuple[str, ...]) -> DatasetNode:
+        """The other study's own node: whatever asks for its folder waits for that study's job."""
+        other, _, theirs = source.partition("/")
+        if not other or not theirs:
+            raise UserError(f"{where}: given '{source}', must be 'STUDY/{name}', a dataset of another study")
+        node = self._dataset(other, theirs, where, trail)
+        if theirs != name:
+            raise UserError(
+                f"{where}: given '{source}' for the dataset '{name}', must have the same name, which its tasks bear: "
+                f"write '{theirs}: {{from: {source}}}'"
+            )
+        return node
 
     def _split(self, study: str, value: str, where: str) -> tuple[DatasetNode, str]:
         name, _, split = value.partition("/")

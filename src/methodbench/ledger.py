@@ -25,9 +25,8 @@ def experiment(scale: str, study: str) -> str:
     return f"methodbench/{scale}/{study}"
 
 
-def dataset_node(node: DatasetNode, scale: str) -> Node:
-    """How a prepared dataset is shown in MLflow."""
-    study = node.place.name
+def dataset_node(node: DatasetNode, scale: str, study: str) -> Node:
+    """How a prepared dataset is shown in MLflow, in the experiment of each `study` that uses it."""
     return Node(
         key=str(node.path),
         name=f"{node.name} · data",
@@ -120,7 +119,8 @@ def finished(graph: Graph, study: StudyGraph) -> Iterator[FinishedNode]:
             started, ended = _times(dataset.path)
             rows = {f"rows/{name.removesuffix('.jsonl')}": float(count) for name, count in record["rows"].items()}
             artifacts = [dataset.path / "dataset.json"]
-            yield FinishedNode(dataset_node(dataset, scale), started, ended, metrics=rows, artifacts=artifacts)
+            shown = dataset_node(dataset, scale, study.study.study)
+            yield FinishedNode(shown, started, ended, metrics=rows, artifacts=artifacts)
     for node in study.checkpoints:
         if (record := _read(node.path / "checkpoint.json")) and record["identity"] == node.identity:
             started, ended = _times(node.path)

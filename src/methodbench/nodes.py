@@ -37,6 +37,11 @@ class DatasetNode:
     seed: int
 
     @property
+    def study(self) -> str:
+        """The study that prepares it; others may use it."""
+        return self.place.name
+
+    @property
     def path(self) -> Path:
         return self.place / "datasets" / self.name
 
@@ -157,7 +162,7 @@ class StudyGraph:
 
     study: Study
     file: Path
-    datasets: Mapping[str, DatasetNode]
+    datasets: Mapping[str, DatasetNode]  # own ones and those of other studies
     checkpoints: tuple[CheckpointNode, ...]  # own ones, all seeds, in the order of the file
     evaluations: tuple[EvaluateNode, ...]
 

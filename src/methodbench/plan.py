@@ -122,7 +122,7 @@ class _Maker:
         name = study.study.study
         before = len(self.jobs)
         for dataset in study.datasets.values():
-            self.dataset(name, dataset)
+            self.dataset(dataset)
         for checkpoint in study.checkpoints:
             self.checkpoint(checkpoint)
         for evaluation in study.evaluations:
@@ -142,15 +142,15 @@ class _Maker:
         else:
             self.done.add(report)
 
-    def dataset(self, study: str, node: DatasetNode) -> None:
+    def dataset(self, node: DatasetNode) -> None:
         if not self.seen(node, node.path / "dataset.json"):
-            self.add(Job("prepare", study, node.path))
+            self.add(Job("prepare", node.study, node.path))
 
     def checkpoint(self, node: CheckpointNode) -> None:
         for parent in node.parents:
             self.checkpoint(parent)
         for dataset, _ in node.data.values():
-            self.dataset(node.study, dataset)
+            self.dataset(dataset)
         if self.seen(node, node.path / "checkpoint.json"):
             return
         needs = (*(parent.path for parent in node.parents), *(dataset.path for dataset, _ in node.data.values()))
@@ -162,7 +162,7 @@ class _Maker:
     def evaluation(self, study: str, node: EvaluateNode) -> None:
         self.checkpoint(node.checkpoint)
         for dataset in node.datasets:
-            self.dataset(study, dataset)
+            self.dataset(dataset)
         if self.seen(node, node.path):
             return
         pending = [pair for pair in node.pairs if not self.scored(pair)]

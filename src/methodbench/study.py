@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from methodbench.config import config, field, parse, read_yaml
+from methodbench.errors import UserError
 
 Scale = Literal["smoke", "mini", "paper"]
 MEASURED = "measures."  # before a column of measures.csv, where an axis may be a field of the samples, too
@@ -15,8 +16,13 @@ MATRIX = "stacked_methods"  # the drawing of a study's pairs, where a figure's i
 
 @config
 class DatasetSpec:
-    """One prepared benchmark family: ``datasets: {math: {config: {...}}}``."""
+    """One prepared benchmark family, ``datasets: {math: {config: {...}}}``, or another study's dataset.
 
+    ``datasets: {easy: {from: other/easy}}`` is the dataset `easy` of the study `other` at this scale: prepared once,
+    where that study keeps it, with that study's config and seed. It has the same name here, and no other key.
+    """
+
+    source: str = field("", alias="from")  # another study's "study/dataset"
     family: str = ""  # default: the dataset's own name
     config: dict[str, Any] = field(default_factory=dict)
     seed: int = field(0, ge=0)
@@ -203,6 +209,16 @@ def read_study(path: Path) -> Study:
     """The checked study in one YAML file.
 
     Raises:
-        UserError: unreadable file, unknown key, wrong type or range, or a file name that differs from the study's.
+        UserError: unreadable file, unknown key, wrong type or range, or a key beside a dataset's `from`.
     """
-    return parse(Study, read_yaml(path), str(path))
+    values = read_yaml(path)
+    study = parse(Study, values, str(path))
+    for name, dataset in study.datasets.items():
+        # The file is asked, for a key may repeat its default and would be ignored all the same.
+        beside = [key for key in values["datasets"][name] if key != "from"]
+        if dataset.source and beside:
+            raise UserError(
+                f"{path}: datasets.{name}: key '{beside[0]}': given beside 'from', which allows no other key; "
+                f"'{dataset.source}' has its own"
+            )
+    return study
