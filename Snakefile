@@ -16,6 +16,10 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 container: "docker://python:3.11-slim"
 
 
+# What `snakemake --report` opens with.
+report: "docs/report.rst"
+
+
 flow = Workflow(workflow.basedir, config)
 verb = f"{sys.executable} -m methodbench"
 place = f"--root {workflow.basedir}"
@@ -36,6 +40,11 @@ localrules:
 rule all:
     input:
         flow.everything(),
+        # For `snakemake --report`; inputs here, for what a study could not draw is no output that a rule can promise.
+        [
+            report(one.path, category=one.category, labels={"shows": one.label})
+            for one in flow.shown()
+        ],
 
 
 rule prepare:

@@ -5,11 +5,13 @@ Mistakes of the user end Snakemake here, while the graph is read: one sentence, 
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from methodbench.config import config, parse
 from methodbench.errors import UserError
@@ -23,6 +25,14 @@ class RunConfig:
 
     scale: str = "mini"
     studies: str | tuple[str, ...] = "all"
+
+
+class Shown(NamedTuple):
+    """A file of `snakemake --report`."""
+
+    path: str
+    category: str  # the menu's entry that it stands under: a study
+    label: str  # its line there
 
 
 class Workflow:
@@ -60,6 +70,26 @@ class Workflow:
 
     def reports(self, wildcards: Any = None) -> list[str]:
         return [f"reports/{self.graph.scale}/{study.study.study}.md" for study in self.studies]
+
+    def shown(self) -> list[Shown]:
+        """What `snakemake --report` shows of each study: its report, and the very figures on that page.
+
+        Only what is there when the graph is read. The page says which figures are its own, for its folder may also hold
+        one that an older version of the study drew.
+        """
+        folder = Path("reports") / self.graph.scale
+        found = [Shown(str(folder / "index.md"), "All reports", "List of reports (Markdown)")]
+        for name in (study.study.study for study in self.studies):
+            page = folder / f"{name}.md"
+            text = page.read_text(encoding="utf-8") if page.is_file() else ""
+            found.append(Shown(str(page), name, "Report (Markdown)"))
+            titles = {place: title for title, place in re.findall(rf"!\[(.*?)\]\(({name}/[^()\s]+\.svg)\)", text)}
+            told = list(titles.values())
+            for place, title in titles.items():
+                # Of two lines that say the same, Snakemake's page shows the last.
+                label = title if told.count(title) == 1 else f"{title} ({Path(place).stem})"
+                found.append(Shown(str(folder / place), name, _unbraced(html.unescape(label))))
+        return [one for one in found if Path(one.path).is_file()]
 
     def results_of(self, wildcards: Any) -> list[str]:
         """All that a study makes: what `track` and `report` wait for."""
@@ -118,6 +148,11 @@ class Workflow:
 
     def _evaluation(self, wildcards: Any) -> EvaluateNode:
         return self.graph.evaluation(wildcards.study, wildcards.seed, wildcards.checkpoint, wildcards.job)
+
+
+def _unbraced(text: str) -> str:
+    """A label that Snakemake does not take for a pattern with wildcards: an invisible space follows each brace."""
+    return text.replace("{", "{\u200b")
 
 
 def farewell(scale: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +40,9 @@ runtimes:
   swir_w{w_el}: {method: swireasoning, sweep: {w_el: [4, 8]}}
 evaluate:
   main: {checkpoints: [base], runtimes: [cot, "swir_w{w_el}"], benchmarks: [math/test], slots: 4}
+health: {unparsable: 1.0, empty: 1.0, unclosed: 1.0, truncated: 1.0}
+figures:
+  - {id: latent, kind: sweep, title: Latent <steps>, task: math/test, arms: ["swir_w{w_el}"], y: ["latent:tokens"]}
 claims: [{id: C1, says: Switching helps, left: swir_w4, right: cot, metric: math/test/exact_match}]
 """
 Project = Callable[..., Path]
@@ -75,6 +81,7 @@ def copy_project(root: Path) -> Path:
     """The Snakefile must be a real file: Snakemake resolves links and would work in this repository."""
     (root / "Snakefile").unlink(missing_ok=True)
     (root / "Snakefile").write_bytes((ROOT / "Snakefile").read_bytes())
+    (root / "docs").symlink_to(ROOT / "docs")
     return root
 
 
@@ -107,6 +114,59 @@ def test_a_second_run_has_nothing_to_do(finished: tuple[Path, str]) -> None:
     code, said = run(root)
     assert code == 0 and "Nothing to be done" in said
     assert made(root) == before
+
+
+def in_snakemakes_report(root: Path) -> dict[str, dict[str, tuple[str, str]]]:
+    """Menu entry -> file -> its line there, and its bytes as the page embeds them; of `snakemake --report`."""
+    code, said = run(root, "--report", "shown.html")
+    assert code == 0, said
+    page = (root / "shown.html").read_text(encoding="utf-8")
+    assert "methodbench, scale smoke" in page  # docs/report.rst
+
+    def embedded(name: str) -> Any:
+        found = re.search(rf"\bvar {name} = (?={{)", page)
+        assert found, name
+        return json.JSONDecoder().raw_decode(page, found.end())[0]
+
+    results = embedded("results")
+    return {
+        category: {
+            path: (results[path]["labels"]["shows"], results[path]["data_uri"].partition("base64,")[2])
+            for paths in subcategories.values()
+            for path in paths
+        }
+        for category, subcategories in embedded("categories").items()
+    }
+
+
+def test_snakemakes_report_shows_the_figures_of_the_pages(finished: tuple[Path, str]) -> None:
+    root, _ = finished
+    shown = in_snakemakes_report(root)
+    assert {category: {path: line for path, (line, _) in files.items()} for category, files in shown.items()} == {
+        "All reports": {"reports/smoke/index.md": "List of reports (Markdown)"},
+        "toy": {"reports/smoke/toy.md": "Report (Markdown)", "reports/smoke/toy/latent.svg": "Latent <steps>"},
+    }
+    for path, (_, data) in (file for files in shown.values() for file in files.items()):
+        assert base64.b64decode(data) == (root / path).read_bytes()
+    code, said = run(root)
+    assert code == 0 and "Nothing to be done" in said
+
+
+def test_snakemakes_report_needs_no_run_where_reports_come_with_a_clone(project: Project) -> None:
+    root = copy_project(project(toy=STUDY))
+    pictures = root / "reports" / "smoke" / "toy"
+    pictures.mkdir(parents=True)
+    for name in ("one", "two", "braced", "older"):
+        (pictures / f"{name}.svg").write_text("<svg/>")
+    page = ("![Alike](toy/one.svg)", "![Alike](toy/two.svg)", "![Of {w_el}](toy/braced.svg)", "![Lost](toy/lost.svg)")
+    pictures.with_suffix(".md").write_text("\n\n".join(page))
+    (line,) = in_snakemakes_report(root).values()  # no list of reports: there is none here
+    assert {Path(path).name: label.replace("\u200b", "") for path, (label, _) in line.items()} == {
+        "toy.md": "Report (Markdown)",
+        "one.svg": "Alike (one)",
+        "two.svg": "Alike (two)",
+        "braced.svg": "Of {w_el}",
+    }
 
 
 def test_every_number_comes_out_of_its_samples(finished: tuple[Path, str]) -> None:
