@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from methodbench.builtin.pretrain import encode, encode_weighted, pad, pretrain, word_tokenizer
-from methodbench.builtin.pretrain_config import PretrainConfig
+from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
 from methodbench.checkpoint import Checkpoint, digest_folder
 from methodbench.errors import UserError
 from methodbench.joblog import Log, read_curves
+from methodbench.method import Traits
 
 SHAPE = {
     "hidden_size": 16,
@@ -33,7 +34,7 @@ import json, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from methodbench.builtin.pretrain import pretrain
-from methodbench.builtin.pretrain_config import PretrainConfig
+from methodbench.builtin.pretrain_config import PretrainConfig, pretrain_traits
 from methodbench.joblog import Log
 work = Path(sys.argv[1])
 log = Log("test", work / "curves.jsonl")
@@ -154,3 +155,29 @@ def test_training_on_weighted_rows_learns_what_carries_weight(tmp_path: Path) ->
 def test_a_shape_that_does_not_exist(rows: Path, tmp_path: Path, settings: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         pretrain([], {"train": rows}, PretrainConfig(**settings), 0, tmp_path / "out", Log("x", stream=io.StringIO()))
+
+
+def test_a_parent_is_trained_on_with_its_own_words(rows: Path, tmp_path: Path) -> None:
+    def run(name: str, parents: list[Checkpoint], **own: object) -> Checkpoint:
+        work = tmp_path / name
+        work.mkdir()
+        log = Log("test", work / "curves.jsonl")
+        pretrain(parents, {"train": rows}, PretrainConfig(**(SETTINGS | own)), 3, work / "out", log)
+        return Checkpoint(work / "out")
+
+    first = run("first", [])
+    on = run("on", [first], shape={}, special_tokens=(), steps=5)  # its vocabulary would differ from scratch
+    before, words = first.load()
+    after, its_words = on.load()
+    assert its_words.get_vocab() == words.get_vocab()
+    moved = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
+    assert all(moved)
+    losses = [read_curves(tmp_path / name / "curves.jsonl")[0]["loss"] for name in ("first", "on")]
+    assert losses[1] < losses[0]  # it begins where the parent ended
+
+
+def test_a_parent_keeps_its_shape() -> None:
+    parent = Traits("mamba2", frozenset({"<think>"}))
+    assert pretrain_traits(PretrainConfig(), (parent,)) == parent
+    with pytest.raises(UserError, match="key 'shape': given"):
+        pretrain_traits(PretrainConfig(shape=SHAPE), (parent,))

@@ -1,6 +1,7 @@
 """Methods every study may use without a folder under methods/: the ground that the others stand on."""
 
 from methodbench.builtin.fetch_config import FetchConfig, fetch_traits
+from methodbench.builtin.language_tower_config import LanguageTowerConfig, put_traits, take_traits
 from methodbench.builtin.multimodal_config import MultimodalConfig
 from methodbench.builtin.multimodal_sft_config import MultimodalSftConfig
 from methodbench.builtin.plain_config import PlainConfig
@@ -30,7 +31,8 @@ METHODS = [
         kind="transform",
         entry="methodbench.builtin.pretrain:pretrain",
         config=PretrainConfig,
-        summary="a small model from scratch on rows of a benchmark family",
+        summary="a small model from scratch, or a parent trained on, on rows of a benchmark family",
+        parents=(0, 1),
         data=("train",),
         role="tool",
         traits=pretrain_traits,
@@ -70,6 +72,28 @@ METHODS = [
         role="baseline",
         neutral={"steps": 0},
         resources=Resources(threads=1, mem_mb=2500),
+    ),
+    Method(
+        name="take_language_model",
+        kind="transform",
+        entry="methodbench.builtin.language_tower:take_language_model",
+        config=LanguageTowerConfig,
+        summary="the language model inside an image-text model, as a checkpoint of its own",
+        parents=(1, 1),
+        seeded=False,
+        role="tool",
+        traits=take_traits,
+    ),
+    Method(
+        name="put_language_model",
+        kind="transform",
+        entry="methodbench.builtin.language_tower:put_language_model",
+        config=LanguageTowerConfig,
+        summary="an image-text model, the second parent, with the first as its language model",
+        parents=(2, 2),
+        seeded=False,
+        role="tool",
+        traits=put_traits,
     ),
     Method(
         name="reconfigure",

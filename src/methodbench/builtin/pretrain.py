@@ -1,4 +1,4 @@
-"""Train a small language model from scratch inside the graph, on rows that a benchmark family prepared.
+"""Train a small language model inside the graph, from scratch or on from a parent, on rows that a family prepared.
 
 No paper: this is the ground that the mini studies stand on. Tokens are whole words, single digits and symbols, so a
 worked trace of one short line costs a handful of tokens; special tokens are single ids.
@@ -40,13 +40,22 @@ def pretrain(
     out: Path,
     log: Log,
 ) -> None:
-    """Train on ``data["train"]`` and write the model folder `out`; the training state lives beside `out`."""
+    """Train on ``data["train"]`` and write the model folder `out`; the training state lives beside `out`.
+
+    With a parent its weights are trained on, with its tokenizer: a word that it does not know is unknown.
+    """
     rows = [json.loads(line) for line in data["train"].read_text(encoding="utf-8").splitlines()]
     if not rows:
         raise UserError(f"{data['train']}: holds no rows to train on")
     weighted = "weights" in rows[0]
     fields = ("text",) if weighted else ("prompt", "completion")
-    tokenizer = word_tokenizer((row[name] for row in rows for name in fields), config)
+    if parents:
+        model, tokenizer = parents[0].load()
+    else:
+        tokenizer = word_tokenizer((row[name] for row in rows for name in fields), config)
+        set_seed(seed)
+        model = AutoModelForCausalLM.from_config(model_config(config, tokenizer))
+        use_fast_scans(config.architecture)
     examples = [
         encode_weighted(tokenizer, row["text"], row["weights"])
         if weighted
@@ -59,9 +68,6 @@ def pretrain(
             f"leaves out {len(examples) - len(kept)} of {len(examples)} rows longer than {config.max_length} tokens"
         )
 
-    set_seed(seed)
-    model = AutoModelForCausalLM.from_config(model_config(config, tokenizer))
-    use_fast_scans(config.architecture)
     size = model.num_parameters() / 1e6
     muon = None
     if config.optimizer == "muon":
@@ -72,9 +78,9 @@ def pretrain(
             weight_decay=config.weight_decay,
             betas=(0.9, BETA2),
         )
-    log.say(f"{config.architecture}, {size:.2f} M parameters, {len(tokenizer)} tokens, {len(kept)} rows")
+    log.say(f"{model.config.model_type}, {size:.2f} M parameters, {len(tokenizer)} tokens, {len(kept)} rows")
     train(
-        model,
+        model.train(),
         kept,
         lambda batch: pad(batch, tokenizer.pad_token_id),
         out.parent / "training",

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from methodbench.config import config, field
+from methodbench.errors import UserError
 from methodbench.method import Traits
 
 
 @config
 class PretrainConfig:
-    """A small model from scratch on ``{"prompt", "completion"}`` rows; the loss is on the completion."""
+    """A small model on ``{"prompt", "completion"}`` rows, from scratch or on from a parent; the loss is on completions.
+
+    The first four keys make a new model; one that is trained on brings its own.
+    """
 
     architecture: str = "qwen3"  # transformers' model_type
     shape: dict[str, Any] = field(default_factory=dict)  # its config: hidden_size, num_hidden_layers, ...
@@ -32,5 +36,16 @@ class PretrainConfig:
 
 
 def pretrain_traits(settings: PretrainConfig, parents: tuple[Traits, ...]) -> Traits:
-    """A pretrained model's special tokens are single ids by construction."""
+    """A parent's, or of a new model, whose special tokens are single ids by construction.
+
+    Raises:
+        UserError: a parent, and a shape for a new model.
+    """
+    if parents:
+        if settings.shape:
+            raise UserError(
+                f"key 'shape': given {settings.shape}, but a model that is trained on keeps its parent's shape; "
+                "leave the key out, or 'from'"
+            )
+        return Traits(parents[0].architecture, parents[0].tokens)
     return Traits(architecture=settings.architecture, tokens=frozenset(settings.special_tokens))
