@@ -1,7 +1,8 @@
 """Rows to tune on, as token ids with labels.
 
     {"prompt", "completion"}   prompt cut to `max_source` tokens, completion with its end token to `max_target`, both on
-                               the right, as the official code cuts; the completion is learnt
+                               the right, as the official code cuts; the completion, or the ``demonstration`` in its
+                               place, is learnt
     {"text"}                   cut to both together; all of it is learnt
 
 Rows begin with the beginning token where the tokenizer sets one.
@@ -41,9 +42,10 @@ def encoded_rows(path: Path, tokenizer: Any, max_source: int, max_target: int, r
 
     rows = []
     for number, row in enumerate(read_rows(path), 1):
-        if "prompt" in row and "completion" in row:
+        solution = row.get("completion", row.get("demonstration"))
+        if "prompt" in row and solution is not None:
             source = (begins + ids(row["prompt"]))[:max_source]
-            target = (ids(row["completion"]) + ends)[:max_target]
+            target = (ids(solution) + ends)[:max_target]
             labels = [IGNORED] * len(source) + target
         elif "text" in row:
             source, target = [], (begins + ids(row["text"]))[: max_source + max_target]

@@ -26,17 +26,27 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def windows(tokenizer: Any, path: Path, count: int, length: int, seed: int) -> Tensor:
-    """[count, length] token ids: windows drawn at random from the ``text`` of all rows, joined by blanks.
+    """[count, length] token ids: windows drawn at random from the texts of all rows, joined by blanks.
+
+    A text is a row's ``text``, or its ``prompt`` and what follows: its ``completion``, else its ``demonstration``. Rows
+    with ``pictures`` are no texts, and are passed over.
 
     Raises:
         UserError: a row has no text, or all of it is shorter than a window.
     """
-    rows = read_rows(path)
-    if any("text" not in row for row in rows):
-        raise UserError(f"{path}: a row has no key 'text'; texts to calibrate on are rows {{\"text\": ...}}")
-    ids = tokenizer(" ".join(row["text"] for row in rows), add_special_tokens=False)["input_ids"]
+    texts = [_text(row, path) for row in read_rows(path) if not row.get("pictures")]
+    ids = tokenizer(" ".join(texts), add_special_tokens=False)["input_ids"]
     if len(ids) < length:
         raise UserError(f"{path}: has {len(ids)} tokens, fewer than one window of {length}")
     rng = Random(f"windows {seed}")
     starts = [rng.randrange(len(ids) - length + 1) for _ in range(count)]
     return torch.tensor([ids[start : start + length] for start in starts])
+
+
+def _text(row: dict[str, Any], path: Path) -> str:
+    solution = row.get("completion") or row.get("demonstration")
+    if "text" in row:
+        return str(row["text"])
+    if "prompt" in row and solution:
+        return f"{row['prompt']}{solution}"
+    raise UserError(f"{path}: a row has neither 'text' nor 'prompt' and 'completion', so it is no text to calibrate on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -193,7 +194,7 @@ QUESTION = {"prompt": "a", "options": ["A", "B"], "label": 0}
     ("row", "metric", "message"),
     [
         ({"text": "abc"}, "accuracy", "row 1: has no key 'prompt'.*texts can be calibrated on by key 'metric': nll"),
-        (QUESTION, "nll", "no key 'text'.*accuracy or gold"),
+        (QUESTION, "nll", "neither 'text' nor 'prompt' and 'completion'"),
         (QUESTION | {"label": 2}, "gold", "row 1: key 'label': given 2, allowed: 0 to 1"),
         (QUESTION | {"label": "A"}, "gold", "row 1: key 'label': given 'A', allowed: 0 to 1"),
         (QUESTION | {"options": ["A"]}, "gold", "key 'options': given \\['A'\\], allowed: a list of two or more"),
@@ -210,3 +211,25 @@ def test_options_longer_than_may_be_read_are_refused(tmp_path: Path) -> None:
     path = world.write(tmp_path / "rows.jsonl", [QUESTION | {"options": ["A", "abcdefghi"]}])
     with pytest.raises(UserError, match=r"row 1: prompt and options .* key 'max_length': 8"):
         calibration(world.model(), path, max_length=8)
+
+
+def test_solved_questions_are_texts_too_but_not_those_with_pictures(tmp_path: Path) -> None:
+    forms: dict[str, list[dict[str, object]]] = {
+        "text": [{"text": "a b c"}, {"text": "d e f"}],
+        "completion": [{"prompt": "a b", "completion": " c"}, {"prompt": "d", "completion": " e f"}],
+        "demonstration": [{"prompt": "a", "demonstration": " b c"}, {"prompt": "d e", "demonstration": " f"}],
+        "pictures": [
+            {"prompt": "<image> x", "completion": " y", "pictures": ["one"]},
+            {"prompt": "a b c", "completion": " d e f", "pictures": []},
+        ],
+    }
+    found = {}
+    for name, rows in forms.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found[name] = windows(pico.tokenizer(), path, 3, 4, 0).tolist()
+    assert all(drawn == found["text"] for drawn in found.values())
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(json.dumps({"prompt": "a", "options": ["b"], "label": 0}))
+    with pytest.raises(UserError, match="neither 'text' nor 'prompt' and 'completion'"):
+        windows(pico.tokenizer(), asked, 1, 4, 0)
