@@ -100,6 +100,16 @@ def test_the_matrix_prints_every_pair_and_leaves_the_rest_empty(results: Results
     assert svg.DIVERGING[-1] in text and svg.DIVERGING[0] in text
 
 
+def test_what_is_unclear_has_a_dashed_frame_and_no_colour(tmp_path: Path) -> None:
+    """A large number that may be noise must not look like a finding."""
+    text, shown = matrix(stacked_results(tmp_path, pairs=PAIRS, items=12), tmp_path)
+    body = text.rpartition("</style>")[2]
+    framed = re.findall(r'<path d="[^"]*" (?:clip-path="[^"]*" )?style="([^"]*)"', body)
+    dashed = [style for style in framed if "stroke-dasharray: 4" in style]
+    assert len(dashed) == shown.count("unclear") > 0
+    assert all("fill: none" in style for style in dashed)
+
+
 def test_the_matrix_is_drawn_inside_its_canvas_for_both_screens_with_the_same_bytes(
     results: Results, tmp_path: Path
 ) -> None:

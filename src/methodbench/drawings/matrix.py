@@ -1,7 +1,8 @@
 """The matrix of stacked methods: what two do together beyond their sum, a row for the first, a column for the second.
 
-Blue is better than the sum and orange worse, whichever way the metric counts. A pair that was not run leaves its cell
-empty; one that could not be compared has a dash.
+Blue is better than the sum and orange worse, whichever way the metric counts. What is unclear has no colour, however
+large its number: at a glance, colour is what was found. A pair that was not run leaves its cell empty; one that could
+not be compared has a dash.
 """
 
 from __future__ import annotations
@@ -78,9 +79,15 @@ def _names(stacks: Sequence[Stacked], side: str) -> list[str]:
 
 
 def _cell(axes: Any, place: tuple[int, int], one: Stacked, effect: Estimate, unit: Unit, span: float) -> None:
-    """The interaction with its half-width and word; a significant one in bold, with a star and a frame."""
+    """The interaction with its half-width and word; a significant one in bold, with a star and a frame.
+
+    An unclear one stands in a dashed frame.
+    """
     shade, ink = svg.diverging((one.better * effect.value / span + 1) / 2)
-    frame = {"edgecolor": svg.INK, "linewidth": 1.4} if one.significant else {"edgecolor": "none"}
+    frame: dict[str, Any] = {"edgecolor": svg.INK, "linewidth": 1.4} if one.significant else {"edgecolor": "none"}
+    if one.word == "unclear":
+        shade, ink = "none", svg.INK
+        frame = {"edgecolor": svg.FAINT, "linewidth": 1.0, "linestyle": (0, (4, 3))}
     axes.add_patch(Rectangle((place[0] - 0.47, place[1] - 0.45), 0.94, 0.9, facecolor=shade, **frame))
     centred = {"textcoords": "offset points", "ha": "center", "color": ink}
     star, weight = ("*", "bold") if one.significant else ("", "normal")
