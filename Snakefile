@@ -67,8 +67,6 @@ rule transform:
         directory("results/{scale}/{study}/{build}/checkpoints/{checkpoint}"),
     log:
         "results/{scale}/{study}/logs/transform-{checkpoint}-{build}.log",
-    benchmark:
-        "results/{scale}/{study}/logs/transform-{checkpoint}-{build}.tsv"
     priority: flow.priority
     threads: flow.threads
     resources:
@@ -88,8 +86,6 @@ rule evaluate:
         "results/{scale}/{study}/seed{seed}/scores/{checkpoint}/{job}.json",
     log:
         "results/{scale}/{study}/logs/evaluate-{checkpoint}-seed{seed}-{job}.log",
-    benchmark:
-        "results/{scale}/{study}/logs/evaluate-{checkpoint}-seed{seed}-{job}.tsv"
     priority: flow.priority
     resources:
         gpu=flow.score_gpu,

@@ -2,7 +2,7 @@
 
 Seconds of a job come from the first of these that knows it (`SOURCES`):
 
-1. records of this machine for the same job: Snakemake's ``benchmark:`` file, a checkpoint's ``.times.json``, the wall
+1. records of this machine for the same job: the seconds beside its log, a checkpoint's ``.times.json``, the wall
    time in its scores; the largest, as a run that was resumed wrote the rest of its time alone;
 2. the same of the same job with other seeds, averaged;
 3. and 4. the two again from the table of times on the page reports/SCALE/STUDY.md, which comes with a clone (rounded

@@ -49,7 +49,7 @@ HOW_TO_READ = """
 - **Effect**: what the claim's left side has over its right, with a 95 % interval over items and training seeds. \
 Where a claim says that something falls, a negative effect bears it out; the verdict knows the direction.
 - **Controls**: arms without the ingredient that the paper credits; the share is what one reaches alone.
-- **Cost**: core time of the study's own jobs, as Snakemake measured it: their wall time, times their threads.
+- **Cost**: core time of the study's own jobs, as the jobs measured it: their wall time, times their threads.
 """.strip()
 
 

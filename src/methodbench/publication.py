@@ -124,7 +124,7 @@ def stale(study: StudyGraph) -> Iterator[str]:
 
 
 def seconds(study: StudyGraph) -> Iterator[tuple[str, float]]:
-    """Wall seconds of every job, as Snakemake measured them."""
+    """Wall seconds of every job, as they measured themselves."""
     for file in sorted((Path("results") / study.file.parent.name / study.study.study / "logs").glob("*.tsv")):
         lines = file.read_text(encoding="utf-8").splitlines()
         if len(lines) > 1:

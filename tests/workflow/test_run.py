@@ -108,6 +108,17 @@ def test_a_run_ends_with_a_report_and_says_where(finished: tuple[Path, str]) -> 
     assert (root / "results" / "mlflow.db").exists()
 
 
+def test_each_job_says_how_long_it_took(finished: tuple[Path, str]) -> None:
+    root, _ = finished
+    logs = root / "results" / "smoke" / "toy" / "logs"
+    jobs = {file.stem for file in logs.glob("*.log") if file.stem.startswith(("transform-", "evaluate-"))}
+    clocked = {file.stem: file.read_text().splitlines() for file in logs.glob("*.tsv")}
+    assert clocked.keys() == jobs and jobs
+    assert all(head == "s" and float(seconds) > 0 for head, seconds in clocked.values())
+    page = (root / "reports" / "smoke" / "toy.md").read_text()
+    assert all(f"`{job}`" in page for job in jobs)
+
+
 def test_a_second_run_has_nothing_to_do(finished: tuple[Path, str]) -> None:
     root, _ = finished
     before = made(root)
