@@ -83,7 +83,7 @@ def test_a_study_becomes_nodes(project: Project) -> None:
         ("among: {alpha0: [0.5, 1.0]}", "key: alpha0, among: {}", ["runtimes.picked.choose", "unknown key"]),
         ("{alpha0: [0.5, 1.0]}, on", "{alpha0: [1.0]}, metric: accuracy, on", ["choose.metric", "exact_match"]),
         ("{math: {", "{maths: {", ["unknown benchmark family 'maths'", "did you mean 'math'"]),
-        ("pretrain, data", "pretrain, from: [copied], data", ["takes 0 parents", "given 1"]),
+        ("pretrain, data", "pretrain, from: [copied, copied], data", ["takes 0 to 1 parents", "given 2"]),
         ("pretrain, data", "pretrain, from: [nobody], data", ["unknown parent 'nobody'"]),
         ("pretrain, data", "pretrain, from: [others/base], data", ["unknown study 'others'"]),
         ("checkpoints: [base]", "checkpoints: [copied]", ["'swir_w4' cannot run checkpoint 'copied'", "<think>"]),
