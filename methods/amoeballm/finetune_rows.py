@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from methodbench.errors import UserError
 from methods.amoeballm.losses import IGNORED
-from methods.amoeballm.texts import read_rows
+from methods.amoeballm.texts import read_rows, solution
 
 Encoded = dict[str, list[int]]  # "input_ids" and "labels", of equal length
 
@@ -42,10 +42,10 @@ def encoded_rows(path: Path, tokenizer: Any, max_source: int, max_target: int, r
 
     rows = []
     for number, row in enumerate(read_rows(path), 1):
-        solution = row.get("completion", row.get("demonstration"))
-        if "prompt" in row and solution is not None:
+        answer = solution(row)
+        if "prompt" in row and answer is not None:
             source = (begins + ids(row["prompt"]))[:max_source]
-            target = (ids(solution) + ends)[:max_target]
+            target = (ids(answer) + ends)[:max_target]
             labels = [IGNORED] * len(source) + target
         elif "text" in row:
             source, target = [], (begins + ids(row["text"]))[: max_source + max_target]

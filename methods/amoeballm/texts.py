@@ -43,10 +43,15 @@ def windows(tokenizer: Any, path: Path, count: int, length: int, seed: int) -> T
     return torch.tensor([ids[start : start + length] for start in starts])
 
 
+def solution(row: dict[str, Any]) -> str | None:
+    """What a row's prompt is followed by: its ``completion``, else its ``demonstration``; None without either."""
+    found: str | None = row.get("completion", row.get("demonstration"))
+    return found
+
+
 def _text(row: dict[str, Any], path: Path) -> str:
-    solution = row.get("completion") or row.get("demonstration")
     if "text" in row:
         return str(row["text"])
-    if "prompt" in row and solution:
-        return f"{row['prompt']}{solution}"
+    if "prompt" in row and solution(row):
+        return f"{row['prompt']}{solution(row)}"
     raise UserError(f"{path}: a row has neither 'text' nor 'prompt' and 'completion', so it is no text to calibrate on")
