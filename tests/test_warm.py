@@ -184,3 +184,19 @@ def test_what_it_imports_exists() -> None:
     import importlib.util
 
     assert all(importlib.util.find_spec(library.partition(".")[0]) for library in warm.LIBRARIES)
+
+
+def test_its_rehearsal_of_mlflow_leaves_no_thread_file_or_open_database(tmp_path: Path) -> None:
+    seen = """
+import os, threading, mlflow
+from methodbench import warm
+warm.rehearse()
+links = [f"/proc/self/fd/{one}" for one in os.listdir("/proc/self/fd")]
+print(threading.active_count(), [link for link in links if "mlflow" in os.path.realpath(link)])
+"""
+    environment = {**os.environ, **warm.ENVIRONMENT, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", seen], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "1 []\n"), done.stderr
+    assert not list(tmp_path.iterdir())
