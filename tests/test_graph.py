@@ -115,6 +115,14 @@ def test_claims_curves_and_figures_must_name_what_is_scored(project: Project) ->
         read(project(toy=GOOD + figure))
 
 
+def test_what_a_method_refuses_of_its_parents_names_the_file_and_the_checkpoint(project: Project) -> None:
+    study = GOOD.replace("runtimes:", "  tower: {method: take_language_model, from: [base]}\nruntimes:", 1)
+    with pytest.raises(
+        UserError, match=r"toy\.yaml: checkpoints\.tower: take_language_model: its parent is of the type"
+    ):
+        read(project(toy=study))
+
+
 @pytest.mark.parametrize(
     ("figure", "said"),
     [

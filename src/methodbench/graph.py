@@ -106,7 +106,10 @@ class Graph:
                 raise UserError(f"{where}: '{method.name}' needs data '{key}': write data: {{{key}: dataset/split}}")
         config: Any = parse(method.config, spec.config, f"{where}.config")
         traits = tuple(parent.traits for parent in parents)
-        made = method.traits(config, traits) if method.traits else (traits[0] if traits else Traits())
+        try:
+            made = method.traits(config, traits) if method.traits else (traits[0] if traits else Traits())
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
         alone = not method.seeded and all(parent.run == UNSEEDED for parent in parents)
         return CheckpointNode(
             place=self._place(study),
