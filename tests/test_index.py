@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from methodbench.index import render_index
+from methodbench.errors import UserError
+from methodbench.index import quoted, render_index
 from methodbench.report import ReportContext, render
 from methodbench.study import Study
 from tests.results_factory import Planted, study_of, write_results
@@ -70,6 +71,14 @@ def test_studies_stand_by_name_and_costs_are_added(root: Path) -> None:
     text = written(root, others[0], study(), others[1])
     assert text.index("### [another]") < text.index("### [demo]") < text.index("### [unknown]")
     assert row(text, "[unknown]")[4] == "not known" and "Altogether 8.5 core-minutes." in text
+
+
+def test_a_page_may_quote_claims_with_links_to_the_report(root: Path) -> None:
+    text = quoted(root, "mini/demo", ["C1"])
+    shown = row(text, "[C1](reports/mini/demo.md#claim-c1)")
+    assert shown[1:3] == ["&lt;think> helps", "**holds**"] and len(text.splitlines()) == 3
+    with pytest.raises(UserError, match=r"reports/mini/demo\.md has no claim 'C1b'; allowed: .*did you mean 'C1'"):
+        quoted(root, "mini/demo", ["C1", "C1b"])
 
 
 def test_what_was_not_run_is_told_with_its_reason(root: Path) -> None:

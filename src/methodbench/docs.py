@@ -1,7 +1,7 @@
 """The generated parts of the documentation: what stands between ``<!-- name -->`` and ``<!-- /name -->`` markers.
 
-README.md has the table of methods and benchmarks; config/README.md has every key of a study. `--check` fails where a
-file differs from what would be generated, so neither can rot.
+README.md has the tables of methods and benchmarks, and quotes reports; config/README.md has every key of a study.
+`--check` fails where a file differs from what would be generated, so neither can rot.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from methodbench import study
 from methodbench.errors import UserError
 from methodbench.graph import Graph
+from methodbench.index import quoted
 from methodbench.workflow import RunConfig
 
 KEYS = (
@@ -32,10 +33,15 @@ KEYS = (
 )
 
 TASKS_SHOWN = 9  # of a family, in its order
+QUOTE = re.compile(r"(<!-- quote (\S+): (.*?) -->\n).*?(<!-- /quote -->)", re.DOTALL)
 
 
-def write(root: Path, check: bool = False) -> list[str]:
-    """Fill the marked parts in place; with `check`, only name the files that would change."""
+def write(root: Path, check: bool = False, quotes: bool = True) -> list[str]:
+    """Fill the marked parts in place; with `check`, only name the files that would change.
+
+    quotes: also what README.md quotes of the reports as they are now, between ``<!-- quote SCALE/STUDY: CLAIM… -->``
+    and ``<!-- /quote -->``.
+    """
     graph = Graph(root, "mini")
     parts = {
         "README.md": {"methods": "\n".join(_methods(graph)), "benchmarks": "\n".join(_benchmarks(graph))},
@@ -51,6 +57,8 @@ def write(root: Path, check: bool = False) -> list[str]:
         before = after = file.read_text(encoding="utf-8")
         for marker, text in blocks.items():
             after = _fill(after, marker, text, name)
+        if quotes:
+            after = QUOTE.sub(lambda found: f"{found[1]}{quoted(root, found[2], found[3].split())}\n{found[4]}", after)
         if after != before:
             stale.append(name)
             if not check:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from methodbench.claims import VERDICTS, Verdict
+from methodbench.errors import UserError, nearest
 from methodbench.markdown import code, folded, plain, section, small, table
-from methodbench.stacked import how_to_read, pair_blocks
+from methodbench.stacked import how_to_read, pair_blocks, pair_table
 from methodbench.study import Study
 from methodbench.verdicts import NAME
 from methodbench.wording import count, listed, percent
@@ -131,23 +132,45 @@ def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) 
 
 def _claims(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) -> list[str]:
     """A table a study, its claims in the order of its file."""
-    blocks = []
-    for study, told in reported:
-        name, page = study.study, f"{study.study}.md"
-        rows = [
-            [
-                f"[{plain(claim['id'])}]({page}#{claim.get('anchor', 'verdicts')})",
-                plain(claim["says"]),
-                f"**{claim['verdict']}**",
-                _effect(claim),
-                _controls(claim),
-            ]
-            for claim in told["claims"]
+    return [
+        f"### [{study.study}]({study.study}.md), {count(told['seeds'], 'seed')}\n\n"
+        f"{_claim_table(told['claims'], f'{study.study}.md')}"
+        for study, told in reported
+        if told["claims"]
+    ]
+
+
+def _claim_table(claims: Sequence[Mapping[str, Any]], page: str) -> str:
+    rows = [
+        [
+            f"[{plain(claim['id'])}]({page}#{claim.get('anchor', 'verdicts')})",
+            plain(claim["says"]),
+            f"**{claim['verdict']}**",
+            _effect(claim),
+            _controls(claim),
         ]
-        if rows:
-            head = ["", "claim", "verdict", "effect [95 % interval]", "controls"]
-            blocks.append(f"### [{name}]({page}), {count(told['seeds'], 'seed')}\n\n{table(head, rows)}")
-    return blocks
+        for claim in claims
+    ]
+    return table(["", "claim", "verdict", "effect [95 % interval]", "controls"], rows)
+
+
+def quoted(root: Path, report: str, names: Sequence[str]) -> str:
+    """Some claims, or some stacks, of ``reports/REPORT.md``, as a table for a page in the folder `root`.
+
+    Raises:
+        UserError: there is no such report, or it has no such claim or stack.
+    """
+    folder, _, study = f"reports/{report}".rpartition("/")
+    told = _told(root / folder, study)
+    claims = {claim["id"]: claim for claim in told.get("claims", [])}
+    pairs = {pair["id"]: pair for pair in told.get("pairs", [])}
+    for name in names:
+        if name not in {**claims, **pairs}:
+            raise UserError(f"reports/{report}.md has no claim '{name}'; {nearest(name, [*claims, *pairs])}")
+    page = f"reports/{report}.md"
+    if all(name in pairs for name in names):
+        return pair_table([pairs[name] for name in names], page)
+    return _claim_table([claims[name] for name in names if name in claims], page)
 
 
 def _stacked(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> list[str]:

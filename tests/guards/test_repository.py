@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -90,4 +91,6 @@ def test_the_lock_satisfies_the_project() -> None:
 
 
 def test_the_generated_tables_are_up_to_date() -> None:
-    assert write(ROOT, check=True) == [], "run make docs"
+    changed = subprocess.run(["git", "status", "--porcelain", "reports"], cwd=ROOT, capture_output=True, check=False)
+    own = bool(changed.stdout) or changed.returncode != 0  # reports of one's own, or not known: README quotes ours
+    assert write(ROOT, check=True, quotes=not own) == [], "run make docs"
