@@ -33,7 +33,7 @@ KEYS = (
 )
 
 TASKS_SHOWN = 9  # of a family, in its order
-QUOTE = re.compile(r"(<!-- quote (\S+): (.*?) -->\n).*?(<!-- /quote -->)", re.DOTALL)
+QUOTE = re.compile(r"(<!-- quote (\w+/\w+): (.*?) -->\n).*?(<!-- /quote -->)", re.DOTALL)
 
 
 def write(root: Path, check: bool = False, quotes: bool = True) -> list[str]:
