@@ -137,6 +137,10 @@ rule index:
 
 onstart:
     warm.start()
+    if workflow.local_exec:
+        # Its limit of starts a second wakes the scheduler every second, once for each job that has ended: after an hour
+        # that takes half a core from the jobs.
+        workflow.scheduler.job_rate_limiter = None
 
 
 onsuccess:
