@@ -45,6 +45,16 @@ figures:
   - {id: latent, kind: sweep, title: Latent <steps>, task: math/test, arms: ["swir_w{w_el}"], y: ["latent:tokens"]}
 claims: [{id: C1, says: Switching helps, left: swir_w4, right: cot, metric: math/test/exact_match}]
 """
+# Notes the timers of Snakemake's scheduler. It sets one for each job that ends, and another whenever one is due.
+TIMERS = """
+import sys, threading
+class Timer(threading.Timer):
+    def start(self):
+        if "snakemake.scheduling.job_scheduler" in sys.modules:
+            open("timers", "a").write("one\\n")
+        super().start()
+threading.Timer = Timer
+"""
 Project = Callable[..., Path]
 
 
@@ -93,7 +103,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         (root / folder).symlink_to(ROOT / folder)
     (root / "config" / "config.yaml").write_text("scale: smoke\nstudies: all\n")
     (root / "config" / "smoke" / "toy.yaml").write_text(STUDY)
-    code, said = run(copy_project(root))
+    (root / "site").mkdir()
+    (root / "site" / "sitecustomize.py").write_text(TIMERS)
+    code, said = run(copy_project(root), PYTHONPATH=os.pathsep.join([str(root / "site"), environment()["PYTHONPATH"]]))
     assert code == 0, said
     return root, said
 
@@ -117,6 +129,10 @@ def test_each_job_says_how_long_it_took(finished: tuple[Path, str]) -> None:
     assert all(head == "s" and float(seconds) > 0 for head, seconds in clocked.values())
     page = (root / "reports" / "smoke" / "toy.md").read_text()
     assert all(f"`{job}`" in page for job in jobs)
+
+
+def test_the_scheduler_does_not_wake_for_jobs_that_have_ended(finished: tuple[Path, str]) -> None:
+    assert not (finished[0] / "timers").exists()
 
 
 def test_a_second_run_has_nothing_to_do(finished: tuple[Path, str]) -> None:
