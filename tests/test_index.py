@@ -1,4 +1,4 @@
-"""The list of reports: what a stranger reads first, also from reports that older versions left."""
+"""The list of reports: what a stranger reads first."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ def test_studies_stand_by_name_and_costs_are_added(root: Path) -> None:
     others = [study_of({**VALUES, "study": name, "title": name}) for name in ("unknown", "another")]
     text = written(root, others[0], study(), others[1])
     assert text.index("### [another]") < text.index("### [demo]") < text.index("### [unknown]")
+    assert "only when it is named" not in text
+    optional = study_of({**VALUES, "study": "another", "title": "Another", "optional": True})
+    assert "[Another](another.md)<br><sub>made only when it is named</sub> |" in written(root, study(), optional)
     assert row(text, "[unknown]")[4] == "not known" and "Altogether 8.5 core-minutes." in text
 
 
@@ -92,36 +95,6 @@ def test_what_was_not_run_is_told_with_its_reason(root: Path) -> None:
     assert "**Grid**: optional, run by name only. Much more. Run it" in left and "And so on" not in left
     assert "[big](../paper/big.md) have reports" in left and "`bigger`. These need GPUs" in left
     assert "(`config/paper`)" not in written(root, study(), later, scale="paper", paper=("big",))
-
-
-OLD = [
-    ("holds", "+40.9 points [+27.9, +54.0] (p < 0.001 after); beats 2 controls.", "+40.9 points [+27.9, +54.0]"),
-    ("underpowered", "Rho −0.63 [−1.00, +0.20] is not significant.", "rho −0.63 [−1.00, +0.20]"),
-    ("direction only", "+26.9 % [+13.6, +40.1] points the right way.", "+26.9 % [+13.6, +40.1]"),
-    ("does not hold", "The effect goes the other way: −0.0738 [−0.152, +0.00460] (p).", "−0.0738 [−0.152, +0.00460]"),
-    (
-        "holds, but a control explains it",
-        "−55.0 points [−71.6, −38.4] (p); but the control `few` alone reaches 115 % of the effect and `m` is not.",
-        "−55.0 points [−71.6, −38.4]",
-    ),
-]
-
-
-def test_an_older_report_is_read_from_its_words(tmp_path: Path) -> None:
-    folder = tmp_path / "reports" / "mini" / "demo"
-    folder.mkdir(parents=True)
-    claims = [
-        {"id": f"C{n}", "says": "x", "verdict": verdict, "why": why, "effect": 0.5, "low": 0.1, "high": 0.9, "p": 0.01}
-        for n, (verdict, why, _) in enumerate(OLD)
-    ]
-    (folder / "verdicts.json").write_text(json.dumps({"study": "demo", "arms": 2, "seeds": 4, "claims": claims}))
-    text = written(tmp_path, study())
-    assert [row(text, f"[C{n}](demo.md#verdicts)")[3] for n in range(len(OLD))] == [shown for *_, shown in OLD]
-    controls = ["beats 2 controls", "", "", "", "explained by `few` (115 %)"]
-    assert [row(text, f"[C{n}]")[4] for n in range(len(OLD))] == controls
-    assert row(text, "[Does")[4] == "not known"
-    (folder.parent / "demo.md").write_text("- Computing time: 1 h 02 min in 224 jobs\n")
-    assert row(written(tmp_path, study()), "[Does")[4] == "62 core-minutes"
 
 
 def test_checkpoints_of_another_study_are_counted_there(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The list of a scale's reports, reports/SCALE/index.md: every claim with its effect, what it cost, what was not run.
 
 It is made from the studies' verdicts.json alone, so that it lists reports that came with a clone as well as one's own.
-Where an older report left less in that file, its words say the rest.
 """
 
 from __future__ import annotations
@@ -68,8 +67,8 @@ def render_index(root: Path, scale: str, studies: Sequence[Study], paper: Sequen
         f"# Reports at scale {scale}",
         _summary(claims, len(reported)) if scale != "smoke" else "",
         SCALE_SENTENCE[scale],
-        _studies(reported, folder),
-        section("Every claim", *_claims(reported, folder), _how_to_read(claims)),
+        _studies(reported),
+        section("Every claim", *_claims(reported), _how_to_read(claims)),
         section("Stacked methods", *_stacked(reported)),
         section("What was not run, and why", _not_run(root, scale, ordered, told, paper)),
         section("How to check", _how_to_check(scale)),
@@ -104,12 +103,12 @@ def _summary(claims: Sequence[Mapping[str, Any]], studies: int) -> str:
     return f"**{count(len(claims), 'claim')} in {reports}: {'; '.join(parts)}.**"
 
 
-def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) -> str:
+def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> str:
     rows, total = [], 0.0
     for study, told in reported:
         found = [claim["verdict"] for claim in told["claims"]]
         counts = [f"{found.count(verdict)} × {verdict}" for verdict in VERDICTS if verdict in found]
-        seconds = _core_seconds(told, folder / f"{study.study}.md")
+        seconds = told["cost"] and told["cost"]["core_s"]
         total += seconds or 0.0
         parents = {
             name.partition("/")[0] for spec in study.checkpoints.values() for name in spec.parents if "/" in name
@@ -117,7 +116,8 @@ def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) 
         beside = small(f"on checkpoints of {listed(sorted(parents))}, counted there") if parents else ""
         rows.append(
             [
-                f"[{plain(study.title or study.study)}]({study.study}.md)",
+                f"[{plain(study.title or study.study)}]({study.study}.md)"
+                + (small("made only when it is named") if study.optional else ""),
                 "<br>".join(counts) or "no claims",
                 str(told["arms"]),
                 str(told["seeds"]),
@@ -130,7 +130,7 @@ def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) 
     return f"{text}\n\nAltogether {_minutes(total)}." if total and len(rows) > 1 else text
 
 
-def _claims(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) -> list[str]:
+def _claims(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> list[str]:
     """A table a study, its claims in the order of its file."""
     return [
         f"### [{study.study}]({study.study}.md), {count(told['seeds'], 'seed')}\n\n"
@@ -143,10 +143,10 @@ def _claims(reported: Sequence[tuple[Study, Mapping[str, Any]]], folder: Path) -
 def _claim_table(claims: Sequence[Mapping[str, Any]], page: str) -> str:
     rows = [
         [
-            f"[{plain(claim['id'])}]({page}#{claim.get('anchor', 'verdicts')})",
+            f"[{plain(claim['id'])}]({page}#{claim['anchor']})",
             plain(claim["says"]),
             f"**{claim['verdict']}**",
-            _effect(claim),
+            claim["shown"] or "—",
             _controls(claim),
         ]
         for claim in claims
@@ -160,14 +160,13 @@ def quoted(root: Path, report: str, names: Sequence[str]) -> str:
     Raises:
         UserError: there is no such report, or it has no such claim or stack.
     """
-    folder, _, study = f"reports/{report}".rpartition("/")
-    told = _told(root / folder, study)
+    page, (scale, study) = f"reports/{report}.md", report.split("/")
+    told = _told(root / "reports" / scale, study)
     claims = {claim["id"]: claim for claim in told.get("claims", [])}
     pairs = {pair["id"]: pair for pair in told.get("pairs", [])}
     for name in names:
         if name not in {**claims, **pairs}:
-            raise UserError(f"reports/{report}.md has no claim '{name}'; {nearest(name, [*claims, *pairs])}")
-    page = f"reports/{report}.md"
+            raise UserError(f"{page} has no claim '{name}'; {nearest(name, [*claims, *pairs])}")
     if all(name in pairs for name in names):
         return pair_table([pairs[name] for name in names], page)
     return _claim_table([claims[name] for name in names if name in claims], page)
@@ -184,22 +183,8 @@ def _stacked(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> list[str]:
     return [*blocks, how_to_read()] if blocks else []
 
 
-def _effect(claim: Mapping[str, Any]) -> str:
-    """The effect with its interval; an older report gives it at the head of its reasons."""
-    if "shown" in claim:
-        return claim["shown"] or "—"
-    said = re.search(r"(?:[Rr]ho )?[+−]?[\d.]+(?: points| %)? \[[^\]]+\]", claim["why"])
-    return said[0].replace("Rho", "rho") if said and claim["effect"] is not None else "—"
-
-
 def _controls(claim: Mapping[str, Any]) -> str:
     """What the controls say, in a word; "" where there are none or the effect itself is not there."""
-    if "controls" not in claim:
-        said = re.search(r"control (`[^`]+`) alone reaches (far more than the effect|[\d.]+ %)", claim["why"])
-        if said and claim["verdict"].startswith("holds, but"):
-            return f"explained by {said[1]} ({said[2].replace(' than the effect', '')})"
-        beaten = re.search(r"beats \d+ controls?", claim["why"])
-        return beaten[0] if beaten else ""
     if not claim["verdict"].startswith("holds"):
         return ""
     names: dict[str, list[str]] = {}
@@ -209,16 +194,6 @@ def _controls(claim: Mapping[str, Any]) -> str:
         names.setdefault(control["outcome"], []).append(shown)
     words = {"explains": "explained by", "beaten": "beats", "not beaten": "does not clearly beat"}
     return "; ".join(f"{word} {listed(names[outcome])}" for outcome, word in words.items() if outcome in names)
-
-
-def _core_seconds(told: Mapping[str, Any], page: Path) -> float | None:
-    """Seconds of a core; an older report says how long its jobs took, on one core each, on its page only."""
-    if "cost" in told:
-        return None if told["cost"] is None else float(told["cost"]["core_s"])
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    said = re.search(r"(?m)^- Computing time: (.+?) in \d+ jobs?$", text)
-    units = {"h": 3600, "min": 60, "s": 1}
-    return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+) (h|min|s)\b", said[1])) if said else None
 
 
 def _minutes(seconds: float) -> str:
