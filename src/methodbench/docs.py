@@ -40,7 +40,7 @@ def write(root: Path, check: bool = False, quotes: bool = True) -> list[str]:
     """Fill the marked parts in place; with `check`, only name the files that would change.
 
     quotes: also what README.md quotes of the reports as they are now, between ``<!-- quote SCALE/STUDY: CLAIM… -->``
-    and ``<!-- /quote -->``.
+    and ``<!-- /quote -->``. A quote of a report that is not there stays as it is.
     """
     graph = Graph(root, "mini")
     parts = {
@@ -58,12 +58,19 @@ def write(root: Path, check: bool = False, quotes: bool = True) -> list[str]:
         for marker, text in blocks.items():
             after = _fill(after, marker, text, name)
         if quotes:
-            after = QUOTE.sub(lambda found: f"{found[1]}{quoted(root, found[2], found[3].split())}\n{found[4]}", after)
+            after = QUOTE.sub(lambda found: _quote(root, found), after)
         if after != before:
             stale.append(name)
             if not check:
                 file.write_text(after, encoding="utf-8")
     return stale
+
+
+def _quote(root: Path, found: re.Match[str]) -> str:
+    report, names = found[2], found[3].split()
+    if not (root / "reports" / f"{report}.md").exists():
+        return found[0]
+    return f"{found[1]}{quoted(root, report, names)}\n{found[4]}"
 
 
 def _fill(page: str, marker: str, text: str, name: str) -> str:

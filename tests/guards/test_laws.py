@@ -18,7 +18,7 @@ ALLOWED = {
     "lm_eval": (
         r"src/methodbench/(evaluate|multimodal|runtime|spans)\.py|methods/\w+/\w*runtime\w*\.py|benchmarks/\w+/from_lm_eval\.py"
     ),
-    "mlflow": r"src/methodbench/track\.py",
+    "mlflow": r"src/methodbench/(track|warm)\.py",
     "snakemake": r"(?!)",  # the Snakefile alone
 }
 
