@@ -138,8 +138,8 @@ rule index:
 onstart:
     warm.start()
     if workflow.local_exec:
-        # Its limit of starts a second wakes the scheduler every second, once for each job that has ended: after an hour
-        # that takes half a core from the jobs.
+        # Its limit of starts a second wakes the scheduler every second, once for each job that has ended: after 250 jobs
+        # that took an eighth of a core.
         workflow.scheduler.job_rate_limiter = None
 
 

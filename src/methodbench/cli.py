@@ -228,11 +228,7 @@ def _job(options: argparse.Namespace, name: str) -> Iterator[Log]:
 
 
 def _clock(options: argparse.Namespace) -> None:
-    """Wall seconds of a job that has ended, beside its log, in the form of Snakemake's ``benchmark:`` files.
-
-    Snakemake 9.27 leaves a thread behind for every job that it clocks, and each wakes again and again: after a few
-    hundred jobs it took a quarter of a core.
-    """
+    """Wall seconds of a job that has ended, beside its log, in the form of Snakemake's ``benchmark:`` files."""
     if options.log is not None:
         options.log.with_suffix(".tsv").write_text(f"s\n{time.monotonic() - options.began:.2f}\n", encoding="utf-8")
 

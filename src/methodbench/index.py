@@ -158,18 +158,18 @@ def quoted(root: Path, report: str, names: Sequence[str]) -> str:
     """Some claims, or some stacks, of ``reports/REPORT.md``, as a table for a page in the folder `root`.
 
     Raises:
-        UserError: there is no such report, or it has no such claim or stack.
+        UserError: there is no such report, it has no such claim or stack, or claims and stacks are mixed.
     """
     page, (scale, study) = f"reports/{report}.md", report.split("/")
     told = _told(root / "reports" / scale, study)
     claims = {claim["id"]: claim for claim in told.get("claims", [])}
     pairs = {pair["id"]: pair for pair in told.get("pairs", [])}
-    for name in names:
-        if name not in {**claims, **pairs}:
-            raise UserError(f"{page} has no claim '{name}'; {nearest(name, [*claims, *pairs])}")
-    if all(name in pairs for name in names):
+    if names and all(name in pairs for name in names):
         return pair_table([pairs[name] for name in names], page)
-    return _claim_table([claims[name] for name in names if name in claims], page)
+    for name in names:
+        if name not in claims:
+            raise UserError(f"{page} has no claim '{name}'; {nearest(name, [*claims, *pairs])}")
+    return _claim_table([claims[name] for name in names], page)
 
 
 def _stacked(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> list[str]:
