@@ -49,9 +49,9 @@ def test_a_sweep_becomes_one_runtime_per_combination() -> None:
 
 def test_expand_takes_a_pattern_or_a_name() -> None:
     study = study_of(values())
-    assert len(expand("sw_w{window}_b{beta}", study)) == 4
-    assert expand("plain", study) == ["plain"]
-    assert expand("nothing", study) == []
+    assert len(expand("sw_w{window}_b{beta}", study_runtimes(study))) == 4
+    assert expand("plain", study_runtimes(study)) == ["plain"]
+    assert expand("nothing", study_runtimes(study)) == []
 
 
 def test_arms_are_what_the_jobs_ask_for() -> None:

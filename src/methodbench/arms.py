@@ -58,12 +58,8 @@ def study_runtimes(study: Study) -> dict[str, RuntimeArm]:
     return found
 
 
-def expand(name: str, study: Study) -> list[str]:
+def expand(name: str, runtimes: Mapping[str, RuntimeArm]) -> list[str]:
     """``"short_w{window}"`` -> the names of all its settings; an ordinary name stands for itself."""
-    return _expand(name, study_runtimes(study))
-
-
-def _expand(name: str, runtimes: Mapping[str, RuntimeArm]) -> list[str]:
     return [runtime for runtime, arm in runtimes.items() if name in (runtime, arm.pattern)]
 
 
@@ -72,7 +68,7 @@ def study_arms(study: Study) -> dict[str, list[Arm]]:
     found: dict[str, dict[Arm, None]] = {}
     known = study_runtimes(study)
     for job in study.evaluate.values():
-        runtimes = [name for word in job.runtimes for name in _expand(word, known)]
+        runtimes = [name for word in job.runtimes for name in expand(word, known)]
         for task, checkpoint, runtime in product(job.benchmarks, job.checkpoints, runtimes):
             found.setdefault(task, {})[Arm(checkpoint, runtime)] = None
     return {task: list(arms) for task, arms in found.items()}
