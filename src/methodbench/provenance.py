@@ -31,14 +31,18 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit(root: Path) -> str:
-    """The commit of the working tree at `root`, with "+" if files differ from it; "" outside git."""
+    """The commit of the working tree at `root`, with "+" if what a run reads differs from it; "" outside git.
+
+    Reports do not count: a run writes them, so that a clone would differ as soon as the first is there.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     head = git("rev-parse", "--short=12", "HEAD")
-    return f"{head}+" if head and git("status", "--porcelain", "--untracked-files=no") else head
+    changed = head and git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)reports")
+    return f"{head}+" if changed else head
 
 
 @cache
