@@ -55,7 +55,12 @@ def test_the_report_has_matrix_table_and_words(report: Path) -> None:
     assert forth[5] == "**helps more together**" and forth[4].endswith(r"\*") and forth[6].endswith(r"\*")
     assert forth[1:3] == back[2:0:-1] and back[5:] == ["**unclear**", ""] and "points [" in back[4]
     assert row(text, "**Gamma, then Beta**")[3:] == ["—", "—", "**not comparable**", ""]
-    assert "1 × **helps less together** (Alpha, then Gamma)" in text and "On `math/test/exact_match`" in text
+    assert "**helps less together**" in row(text, "**Alpha, then Gamma**") and "On `math/test/exact_match`" in text
+
+
+def test_the_page_begins_with_what_the_stacks_show(report: Path) -> None:
+    head = report.read_text().partition("\n## ")[0]
+    assert "stacks of two methods: 1 × helps more together, 1 × helps less together" in head
 
 
 def test_the_list_of_reports_shows_the_same(results: Results, report: Path) -> None:
@@ -63,6 +68,7 @@ def test_the_list_of_reports_shows_the_same(results: Results, report: Path) -> N
     shown = row(text, "[Alpha, then Beta](stack.md#pair-a-b)")
     assert shown[1:] == row(report.read_text(), "**Alpha, then Beta**")[1:]
     assert f"](stack/{MATRIX}.svg)" in text and "### [stack](stack.md), 4 seeds" in text
+    assert "1 × helps more together<br>1 × helps less together" in (report.parent / "index.md").read_text()
     assert '<a id="pair-a-b"></a>' in report.read_text()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from methodbench.claims import VERDICTS, Verdict
 from methodbench.errors import UserError, nearest
 from methodbench.markdown import code, folded, plain, section, small, table
-from methodbench.stacked import how_to_read, pair_blocks, pair_table
+from methodbench.stacked import how_to_read, pair_blocks, pair_counts, pair_table
 from methodbench.study import Study
 from methodbench.verdicts import NAME
 from methodbench.wording import count, listed, percent
@@ -108,6 +108,7 @@ def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> str:
     for study, told in reported:
         found = [claim["verdict"] for claim in told["claims"]]
         counts = [f"{found.count(verdict)} × {verdict}" for verdict in VERDICTS if verdict in found]
+        counts += pair_counts(told.get("pairs", []))
         seconds = told["cost"] and told["cost"]["core_s"]
         total += seconds or 0.0
         parents = {
@@ -126,7 +127,7 @@ def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> str:
         )
     if not rows:
         return "No study has a report yet."
-    text = table(["study", "claims", "arms", "seeds", "cost"], rows, right=(2, 3, 4))
+    text = table(["study", "verdicts", "arms", "seeds", "cost"], rows, right=(2, 3, 4))
     return f"{text}\n\nAltogether {_minutes(total)}." if total and len(rows) > 1 else text
 
 

@@ -88,9 +88,9 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
 
     blocks = [
         f"# {plain(study.title or study.study)}",
-        _summary(results, judgements),
+        _summary(results, judgements, told.get("pairs", [])),
         plain(study.about.strip()),
-        section("Verdicts", *_claims(judgements, study), _evidence(results, judgements, context, folder)),
+        section("Verdicts", *_claims(judgements, study, stacks), _evidence(results, judgements, context, folder)),
         section("Stacked methods", *_stacked(told.get("pairs", []), study)),
         section("What was run", _run(results, context), _models(context.models), _missing(results)),
         section(
@@ -117,28 +117,31 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
     return path
 
 
-def _summary(results: Results, judgements: Sequence[Judgement]) -> str:
-    """The verdicts in one paragraph of words."""
+def _summary(results: Results, judgements: Sequence[Judgement], pairs: Sequence[Mapping[str, Any]]) -> str:
+    """The verdicts, and those on stacked methods, in one paragraph of words each."""
     sentence = SCALE_SENTENCE[results.scale]
-    if not judgements or results.scale == "smoke":
+    if results.scale == "smoke":
         return sentence
+    stacks = f"{pair_summary(pairs)}\n\n" if pairs else ""
+    if not judgements:
+        return stacks + sentence
     parts = []
     for verdict in VERDICTS:
         found = [judgement.claim.id for judgement in judgements if judgement.verdict == verdict]
         if found:
             parts.append(f"**{verdict}**: {listed(found)}")
-    return f"Of {count(len(judgements), 'claim')}: {'; '.join(parts)}.\n\n{sentence}"
+    return f"Of {count(len(judgements), 'claim')}: {'; '.join(parts)}.\n\n{stacks}{sentence}"
 
 
-def _claims(judgements: Sequence[Judgement], study: Study) -> list[str]:
+def _claims(judgements: Sequence[Judgement], study: Study, stacks: Sequence[Stacked]) -> list[str]:
     if not judgements:
-        return ["This study makes no claims."]
+        return [] if stacks else ["This study makes no claims."]
     ranked = any(judgement.claim.rank for judgement in judgements)
     return [verdict_table(judgements, study), folded("How to read this", HOW_TO_READ + (RANKED if ranked else ""))]
 
 
 def _stacked(pairs: Sequence[Mapping[str, Any]], study: Study) -> list[str]:
-    return [pair_summary(pairs), *pair_blocks(pairs, study.study), how_to_read()] if pairs else []
+    return [*pair_blocks(pairs, study.study), how_to_read()] if pairs else []
 
 
 def _matrix(stacks: Sequence[Stacked], folder: Path) -> None:

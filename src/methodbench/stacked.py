@@ -91,15 +91,15 @@ def pair_table(pairs: Sequence[Mapping[str, Any]], page: str = "") -> str:
     return shown + table(head, rows)
 
 
+def pair_counts(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """``["2 × adds up", "4 × unclear"]``."""
+    found = [pair["word"] for pair in pairs]
+    return [f"{found.count(word)} × {word}" for word in WORDS if word in found]
+
+
 def pair_summary(pairs: Sequence[Mapping[str, Any]]) -> str:
-    """``"Of 6 stacks of two methods: 2 × **adds up** (A, then B; A, then C) and 4 × **unclear** (...)."``."""
-    several = len({pair["metric"] for pair in pairs}) > 1
-    found: dict[str, list[str]] = {word: [] for word in WORDS}
-    for pair in pairs:
-        on = f" on `{pair['metric']}`" if several else ""
-        found[pair["word"]].append(f"{pair['first']}, then {pair['second']}{on}")
-    parts = [f"{len(names)} × **{word}** ({'; '.join(map(plain, names))})" for word, names in found.items() if names]
-    return f"Of {count(len(pairs), 'stack')} of two methods: {listed(parts)}."
+    """``"Of 6 stacks of two methods: 2 × adds up and 4 × unclear."``."""
+    return f"Of {count(len(pairs), 'stack')} of two methods: {listed(pair_counts(pairs))}."
 
 
 def how_to_read() -> str:
