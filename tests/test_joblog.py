@@ -44,6 +44,18 @@ def test_progress_says_how_far_and_how_long(monkeypatch: pytest.MonkeyPatch) -> 
     assert "step 25/100" in lines[0] and "loss 0.5" in lines[0] and "18 s left" in lines[0]
 
 
+def test_the_time_left_is_of_the_work_at_hand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 6.0, 12.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    screen = io.StringIO()
+    log = Log("job", stream=screen, every=5)
+    log.progress(90, 100, "first: sample")  # its first line would come too soon, and it ends before the next
+    log.progress(95, 100, "second: sample")
+    log.progress(97, 100, "second: sample")
+    first, second = screen.getvalue().splitlines()
+    assert "left" not in first and second.endswith("second: sample 97/100    9 s left")
+
+
 @pytest.mark.parametrize(("seconds", "shown"), [(47.6, "48 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")])
 def test_duration(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown

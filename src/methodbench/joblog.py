@@ -35,6 +35,7 @@ class Log:
         self.stream = stream or sys.stderr
         self._said = time.monotonic()  # the first progress line comes after `every` seconds
         self._first: tuple[float, float] | None = None
+        self._unit = ""
 
     def say(self, text: str) -> None:
         """One line for the person who watches."""
@@ -43,8 +44,8 @@ class Log:
     def progress(self, done: float, total: float, unit: str = "step", **live: float) -> None:
         """At most one line every few seconds: how far, the live numbers, and the time still to go."""
         now = time.monotonic()
-        if self._first is None or done < self._first[0]:
-            self._first = (done, now)
+        if self._first is None or done < self._first[0] or unit != self._unit:
+            self._first, self._unit = (done, now), unit  # other work begins, at its own rate
         if now - self._said < self.every or done >= total:
             return
         self._said = now
