@@ -3,9 +3,12 @@
 One rule a verb. What there is to make stands in config/SCALE/STUDY.yaml; how it is made, in methods/ and benchmarks/.
 """
 
+import math
 import sys
 
-from methodbench import warm
+from snakemake.logging import logger
+
+from methodbench import warm, whole_run
 from methodbench.workflow import Workflow, farewell
 
 
@@ -141,6 +144,20 @@ onstart:
         # Its limit of starts a second wakes the scheduler every second, once for each job that has ended: after 250 jobs
         # that took an eighth of a core.
         workflow.scheduler.job_rate_limiter = None
+        # It tells of jobs that end only if it would print it as well, which handlers filter out.
+        workflow.scheduler.print_progress = True
+        for handler in logger.handlers:
+            handler.addFilter(whole_run.worth_a_line)
+        started = {
+            job.jobid: (job.output, job.resources.get("gpu", 0))
+            for job in workflow.dag.needrun_jobs()
+        }
+        gpus = workflow.global_resources.get("gpu")
+        logger.addHandler(
+            whole_run.watch(
+                flow, started, workflow.cores, gpus.value if gpus else math.inf
+            )
+        )
 
 
 onsuccess:

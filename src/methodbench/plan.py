@@ -214,7 +214,7 @@ def wall_seconds(jobs: Sequence[Job], machine: Machine) -> float:
 def told(found: Plan) -> Iterator[str]:
     """The plan in lines: by kind, by study, what is not known, and the totals."""
     jobs = found.jobs
-    yield f"scale {found.scale}: {_many(len(jobs), 'job')} to do, {found.done} done already"
+    yield f"scale {found.scale}: {many(len(jobs), 'job')} to do, {found.done} done already"
     if not jobs:
         return
     yield from _kinds(jobs)
@@ -224,7 +224,7 @@ def told(found: Plan) -> Iterator[str]:
         yield ""
         for name in studies:
             own = [job for job in jobs if job.study == name]
-            yield f"{name:<{width}}  {_many(len(own), 'job'):>9}  {_minutes(own):>8} core-minutes{_lacking(own)}"
+            yield f"{name:<{width}}  {many(len(own), 'job'):>9}  {_minutes(own):>8} core-minutes{_lacking(own)}"
     yield ""
     timed = [job for job in jobs if job.kind in TIMED]
     sources = Counter(job.source for job in timed if job.seconds is not None)
@@ -234,7 +234,7 @@ def told(found: Plan) -> Iterator[str]:
     if unknown:
         names = ", ".join(str(job.path) for job in unknown[:SHOWN]) + (", …" if len(unknown) > SHOWN else "")
         was = "was" if len(unknown) == 1 else "were"
-        yield f"{_many(len(unknown), 'job')} {was} never run, nor any alike: not counted ({names})"
+        yield f"{many(len(unknown), 'job')} {was} never run, nor any alike: not counted ({names})"
     if untimed := len(jobs) - len(timed):
         yield f"jobs that prepare data, track or report: {untimed}, which no run times; not counted"
     if timed:
@@ -253,14 +253,14 @@ def _totals(found: Plan, timed: Sequence[Job]) -> Iterator[str]:
     if asking:
         hours = sum(job.gpus * (job.seconds or 0.0) for job in asking) / 3600
         shown = f"{hours:.1f}" if any(job.seconds is not None for job in asking) else "not known"
-        yield f"GPU-hours: {shown} in {_many(len(asking), 'job')} that ask for GPUs{_lacking(asking)}"
+        yield f"GPU-hours: {shown} in {many(len(asking), 'job')} that ask for GPUs{_lacking(asking)}"
     else:
         yield "GPU-hours: none, no job asks for a GPU"
     if timed and all(job.seconds is None for job in timed):
         yield "total: not known, none of these jobs was ever run"
         return
     wall = duration(wall_seconds(found.jobs, found.machine))
-    cores = _many(found.machine.cores, "core")
+    cores = many(found.machine.cores, "core")
     least = "at least " if any(job.seconds is None for job in timed) else ""
     yield f"total: {least}{_minutes(timed)} core-minutes, {least}{wall} on {cores}"
 
@@ -292,6 +292,6 @@ def _large(amount: float) -> str:
     return f"{amount:.0f}"
 
 
-def _many(number: int, noun: str) -> str:
+def many(number: int, noun: str) -> str:
     """As `wording.count`, which would load the statistics."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

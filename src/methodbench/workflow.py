@@ -60,16 +60,21 @@ class Workflow:
         print(f"methodbench: {error}", file=sys.stderr, flush=True)
         os._exit(2)
 
+    @property
+    def names(self) -> list[str]:
+        """The studies that are asked for, in the order in which they are made."""
+        return [study.study.study for study in self.studies]
+
     def everything(self) -> list[str]:
         """The targets of `all`: the list of reports, which wants every report, and what the reports are made of.
 
         The latter because reports may come with a clone: Snakemake makes nothing that only leads to a file it has.
         """
-        made = [f"results/{self.graph.scale}/{study.study.study}/tracked.json" for study in self.studies]
+        made = [f"results/{self.graph.scale}/{name}/tracked.json" for name in self.names]
         return [f"reports/{self.graph.scale}/index.md", *made]
 
     def reports(self, wildcards: Any = None) -> list[str]:
-        return [f"reports/{self.graph.scale}/{study.study.study}.md" for study in self.studies]
+        return [f"reports/{self.graph.scale}/{name}.md" for name in self.names]
 
     def shown(self) -> list[Shown]:
         """What `snakemake --report` shows of each study: its report, and the very figures on that page.
@@ -79,7 +84,7 @@ class Workflow:
         """
         folder = Path("reports") / self.graph.scale
         found = [Shown(str(folder / "index.md"), "All reports", "List of reports (Markdown)")]
-        for name in (study.study.study for study in self.studies):
+        for name in self.names:
             page = folder / f"{name}.md"
             text = page.read_text(encoding="utf-8") if page.is_file() else ""
             found.append(Shown(str(page), name, "Report (Markdown)"))
@@ -108,8 +113,7 @@ class Workflow:
 
     def priority(self, wildcards: Any) -> int:
         """Studies one after the other, so that the first report comes early and not with all others."""
-        names = [study.study.study for study in self.studies]
-        return len(names) - names.index(wildcards.study) if wildcards.study in names else 0
+        return len(self.names) - self.names.index(wildcards.study) if wildcards.study in self.names else 0
 
     def dataset_identity(self, wildcards: Any) -> str:
         return self.graph.dataset(wildcards.study, wildcards.dataset).identity
