@@ -3,7 +3,6 @@
 One rule a verb. What there is to make stands in config/SCALE/STUDY.yaml; how it is made, in methods/ and benchmarks/.
 """
 
-import math
 import sys
 
 from snakemake.logging import logger
@@ -155,7 +154,7 @@ onstart:
         gpus = workflow.global_resources.get("gpu")
         logger.addHandler(
             whole_run.watch(
-                flow, started, workflow.cores, gpus.value if gpus else math.inf
+                flow, started, workflow.cores, gpus.value if gpus else None
             )
         )
 

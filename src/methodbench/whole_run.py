@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -84,12 +85,12 @@ def _work(job: Job) -> float:
     return job.threads * (job.seconds or 0.0)
 
 
-def watch(flow: Workflow, started: Mapping[int, tuple[Sequence[str], int]], cores: int, gpus: float) -> WholeRun:
-    """The handler for a run on these cores and GPUs; says what it expects.
+def watch(flow: Workflow, started: Mapping[int, tuple[Sequence[str], int]], cores: int, gpus: int | None) -> WholeRun:
+    """The handler for a run on these cores and GPUs (None: no limit); says what it expects.
 
     `started` gives the outputs of the jobs that it starts, by Snakemake's number of them, and the GPUs that each takes.
     """
-    machine = Machine(cores, gpus)
+    machine = Machine(cores, math.inf if gpus is None else gpus)
     takes = {Path(outputs[0]): count for outputs, count in started.values() if outputs}
     planned = plan(flow.graph, flow.names, machine, Path()).jobs
     jobs = {job.path: replace(job, gpus=takes[job.path]) for job in planned if job.path in takes}
