@@ -7,7 +7,7 @@ import sys
 
 from snakemake.logging import logger
 
-from methodbench import warm, whole_run
+from methodbench import warm
 from methodbench.workflow import Workflow, farewell
 
 
@@ -138,6 +138,9 @@ rule index:
 
 
 onstart:
+    # Here, for it is not needed to see that there is nothing to do.
+    from methodbench import whole_run
+
     warm.start()
     if workflow.local_exec:
         # Its limit of starts a second wakes the scheduler every second, once for each job that has ended: after 250 jobs

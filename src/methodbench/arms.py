@@ -82,7 +82,7 @@ def resolve(study: Study, word: str, task: str) -> tuple[Arm, ...]:
     """
     arms = study_arms(study).get(task, [])
     runtimes = study_runtimes(study)
-    found = _meant(study, word, task)
+    found = _meant(word, arms, runtimes)
     where = f"study {study.study}"
     if not found:
         names = {name for arm in arms for name in _words(arm, runtimes[arm.runtime].pattern)}
@@ -101,8 +101,9 @@ def resolve_over(study: Study, words: Sequence[str], tasks: Sequence[str]) -> tu
         UserError: as `resolve`, or a word means nothing on every one of the tasks.
     """
     found: dict[Arm, None] = {}
+    arms, runtimes = study_arms(study), study_runtimes(study)
     for word in words:
-        scored = [task for task in tasks if _meant(study, word, task)]
+        scored = [task for task in tasks if _meant(word, arms.get(task, []), runtimes)]
         for task in scored or tasks[:1]:
             found |= dict.fromkeys(resolve(study, word, task))
     return tuple(found)
@@ -142,9 +143,7 @@ def labels(arms: Collection[Arm]) -> dict[Arm, str]:
     return {arm: str(arm) for arm in arms}
 
 
-def _meant(study: Study, word: str, task: str) -> tuple[Arm, ...]:
-    runtimes = study_runtimes(study)
-    arms = study_arms(study).get(task, [])
+def _meant(word: str, arms: Sequence[Arm], runtimes: Mapping[str, RuntimeArm]) -> tuple[Arm, ...]:
     return tuple(arm for arm in arms if word in _words(arm, runtimes[arm.runtime].pattern))
 
 
