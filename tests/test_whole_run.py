@@ -46,14 +46,20 @@ def test_a_run_begins_with_what_is_expected_of_its_own_jobs() -> None:
     assert Run(None, kind="report").whole.expectation() == "1 job"
 
 
+def test_jobs_are_expected_in_the_order_of_their_priority() -> None:
+    run = Run(100.0, 100.0, 200.0)
+    jobs = {job.path: job for job in run.whole.jobs.values()}
+    makes = {number: path for number, path in enumerate(reversed(jobs))}
+    assert WholeRun(makes, jobs, Machine(2)).expectation().startswith("3 jobs, about 5 min 00 s")
+
+
 def test_the_rest_goes_at_the_pace_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(100.0, 100.0, 100.0, 100.0)
     run.start(0, 1)
     run.end(0, after=200.0)  # twice as long as expected
     # Expected: 400 core-seconds, of which 100 are done and the other running job's 100 nearly so.
-    assert "whole run" in (said := capsys.readouterr().err) and said.endswith(
-        "1 of 4 jobs done, about 3 min 20 s left\n"
-    )
+    said = capsys.readouterr().err
+    assert "whole run" in said and said.endswith("1 of 4 jobs done, about 3 min 20 s left\n")
     run.start(2)
     run.end(1, after=1.0)
     assert not capsys.readouterr().err, "a line sooner than a minute after the last"

@@ -25,6 +25,7 @@ from methodbench.graph import Graph
 from methodbench.joblog import duration
 from methodbench.nodes import CheckpointNode, DatasetNode, EvaluateNode, Pair, StudyGraph
 from methodbench.score import samples_path
+from methodbench.wording import count
 
 KINDS = ("prepare", "transform", "evaluate", "track", "report")
 TIMED = ("transform", "evaluate")  # the Snakefile measures these alone
@@ -44,6 +45,15 @@ class Job:
     seconds: float | None = None  # None: not known
     source: str = ""
     tokens: tuple[Tokens | None, ...] = ()  # of each score to come
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it takes time that no run has told. Jobs of the other kinds are never timed."""
+        return self.kind in TIMED and self.seconds is None
+
+    @property
+    def core_seconds(self) -> float:
+        return self.threads * (self.seconds or 0.0)
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,7 @@ def wall_seconds(jobs: Sequence[Job], machine: Machine) -> float:
 def told(found: Plan) -> Iterator[str]:
     """The plan in lines: by kind, by study, what is not known, and the totals."""
     jobs = found.jobs
-    yield f"scale {found.scale}: {many(len(jobs), 'job')} to do, {found.done} done already"
+    yield f"scale {found.scale}: {count(len(jobs), 'job')} to do, {found.done} done already"
     if not jobs:
         return
     yield from _kinds(jobs)
@@ -224,17 +234,17 @@ def told(found: Plan) -> Iterator[str]:
         yield ""
         for name in studies:
             own = [job for job in jobs if job.study == name]
-            yield f"{name:<{width}}  {many(len(own), 'job'):>9}  {_minutes(own):>8} core-minutes{_lacking(own)}"
+            yield f"{name:<{width}}  {count(len(own), 'job'):>9}  {_minutes(own):>8} core-minutes{_lacking(own)}"
     yield ""
     timed = [job for job in jobs if job.kind in TIMED]
     sources = Counter(job.source for job in timed if job.seconds is not None)
     if sources:
         yield "learned from " + ", ".join(f"{name} ({sources[name]})" for name in SOURCES if name in sources)
-    unknown = [job for job in timed if job.seconds is None]
+    unknown = [job for job in timed if job.unknown]
     if unknown:
         names = ", ".join(str(job.path) for job in unknown[:SHOWN]) + (", …" if len(unknown) > SHOWN else "")
         was = "was" if len(unknown) == 1 else "were"
-        yield f"{many(len(unknown), 'job')} {was} never run, nor any alike: not counted ({names})"
+        yield f"{count(len(unknown), 'job')} {was} never run, nor any alike: not counted ({names})"
     if untimed := len(jobs) - len(timed):
         yield f"jobs that prepare data, track or report: {untimed}, which no run times; not counted"
     if timed:
@@ -253,15 +263,15 @@ def _totals(found: Plan, timed: Sequence[Job]) -> Iterator[str]:
     if asking:
         hours = sum(job.gpus * (job.seconds or 0.0) for job in asking) / 3600
         shown = f"{hours:.1f}" if any(job.seconds is not None for job in asking) else "not known"
-        yield f"GPU-hours: {shown} in {many(len(asking), 'job')} that ask for GPUs{_lacking(asking)}"
+        yield f"GPU-hours: {shown} in {count(len(asking), 'job')} that ask for GPUs{_lacking(asking)}"
     else:
         yield "GPU-hours: none, no job asks for a GPU"
-    if timed and all(job.seconds is None for job in timed):
+    if timed and all(job.unknown for job in timed):
         yield "total: not known, none of these jobs was ever run"
         return
     wall = duration(wall_seconds(found.jobs, found.machine))
-    cores = many(found.machine.cores, "core")
-    least = "at least " if any(job.seconds is None for job in timed) else ""
+    cores = count(found.machine.cores, "core")
+    least = "at least " if any(job.unknown for job in timed) else ""
     yield f"total: {least}{_minutes(timed)} core-minutes, {least}{wall} on {cores}"
 
 
@@ -276,11 +286,11 @@ def _kinds(jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _minutes(jobs: Sequence[Job]) -> str:
-    return f"{sum(job.threads * (job.seconds or 0.0) for job in jobs) / 60:.1f}"
+    return f"{sum(job.core_seconds for job in jobs) / 60:.1f}"
 
 
 def _lacking(jobs: Sequence[Job]) -> str:
-    lost = sum(job.seconds is None for job in jobs if job.kind in TIMED)
+    lost = sum(job.unknown for job in jobs)
     return f", {lost} of them not known" if lost else ""
 
 
@@ -290,8 +300,3 @@ def _large(amount: float) -> str:
         if amount >= size:
             return f"{amount / size:.3g}{unit}"
     return f"{amount:.0f}"
-
-
-def many(number: int, noun: str) -> str:
-    """As `wording.count`, which would load the statistics."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from methodbench.stats import Estimate
+if TYPE_CHECKING:  # the statistics load slowly, and who plans a run needs none
+    from methodbench.stats import Estimate
 
 Unit = Literal["share", "gain", "rho", "number"]  # 0..1; a relative change; a correlation; anything else (tokens)
 
