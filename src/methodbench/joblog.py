@@ -34,8 +34,7 @@ class Log:
         self.name, self.curves, self.tracker, self.every = name, curves, tracker, every
         self.stream = stream or sys.stderr
         self._said = time.monotonic()  # the first progress line comes after `every` seconds
-        self._first: tuple[float, float] | None = None
-        self._unit = ""
+        self._first: tuple[str, float, float] | None = None  # unit, done, when
 
     def say(self, text: str) -> None:
         """One line for the person who watches."""
@@ -44,12 +43,12 @@ class Log:
     def progress(self, done: float, total: float, unit: str = "step", **live: float) -> None:
         """At most one line every few seconds: how far, the live numbers, and the time still to go."""
         now = time.monotonic()
-        if self._first is None or done < self._first[0] or unit != self._unit:
-            self._first, self._unit = (done, now), unit  # other work begins, at its own rate
+        if self._first is None or unit != self._first[0] or done < self._first[1]:
+            self._first = (unit, done, now)  # other work begins, at its own rate
         if now - self._said < self.every or done >= total:
             return
         self._said = now
-        first_done, first_time = self._first
+        _, first_done, first_time = self._first
         rate = (done - first_done) / (now - first_time) if now > first_time else 0.0
         numbers = "  ".join(f"{key} {value:.4g}" for key, value in live.items() if value == value)
         left = f"  {duration((total - done) / rate)} left" if rate > 0 else ""
