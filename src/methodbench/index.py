@@ -17,7 +17,7 @@ from methodbench.markdown import code, folded, plain, section, small, table
 from methodbench.stacked import how_to_read, pair_blocks, pair_counts, pair_table
 from methodbench.study import Study
 from methodbench.verdicts import NAME
-from methodbench.wording import count, listed, percent
+from methodbench.wording import count, listed, percent, tally
 
 SCALE_SENTENCE = {
     "smoke": "**Smoke: no claims.** Models a few thousand weights large ran through the whole graph; their numbers "
@@ -106,9 +106,7 @@ def _summary(claims: Sequence[Mapping[str, Any]], studies: int) -> str:
 def _studies(reported: Sequence[tuple[Study, Mapping[str, Any]]]) -> str:
     rows, total = [], 0.0
     for study, told in reported:
-        found = [claim["verdict"] for claim in told["claims"]]
-        counts = [f"{found.count(verdict)} × {verdict}" for verdict in VERDICTS if verdict in found]
-        counts += pair_counts(told.get("pairs", []))
+        counts = tally([claim["verdict"] for claim in told["claims"]], VERDICTS) + pair_counts(told.get("pairs", []))
         seconds = told["cost"] and told["cost"]["core_s"]
         total += seconds or 0.0
         parents = {

@@ -76,6 +76,7 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
     judgements = judge(results)
     stacks = interactions(results)
     told = verdicts(results, judgements, context, stacks)
+    pairs = told.get("pairs", [])
     pictures = _figures(results, folder)
     _matrix(stacks, folder / study.study)
     tasks = list(results.arms)
@@ -88,10 +89,10 @@ def render(root: Path, scale: str, study: Study, context: ReportContext | None =
 
     blocks = [
         f"# {plain(study.title or study.study)}",
-        _summary(results, judgements, told.get("pairs", [])),
+        _summary(results, judgements, pairs),
         plain(study.about.strip()),
-        section("Verdicts", *_claims(judgements, study, stacks), _evidence(results, judgements, context, folder)),
-        section("Stacked methods", *_stacked(told.get("pairs", []), study)),
+        section("Verdicts", *_claims(judgements, study, pairs), _evidence(results, judgements, context, folder)),
+        section("Stacked methods", *_stacked(pairs, study)),
         section("What was run", _run(results, context), _models(context.models), _missing(results)),
         section(
             "Results",
@@ -122,20 +123,19 @@ def _summary(results: Results, judgements: Sequence[Judgement], pairs: Sequence[
     sentence = SCALE_SENTENCE[results.scale]
     if results.scale == "smoke":
         return sentence
-    stacks = f"{pair_summary(pairs)}\n\n" if pairs else ""
-    if not judgements:
-        return stacks + sentence
     parts = []
     for verdict in VERDICTS:
         found = [judgement.claim.id for judgement in judgements if judgement.verdict == verdict]
         if found:
             parts.append(f"**{verdict}**: {listed(found)}")
-    return f"Of {count(len(judgements), 'claim')}: {'; '.join(parts)}.\n\n{stacks}{sentence}"
+    claims = f"Of {count(len(judgements), 'claim')}: {'; '.join(parts)}." if judgements else ""
+    stacks = pair_summary(pairs) if pairs else ""
+    return "\n\n".join(paragraph for paragraph in (claims, stacks, sentence) if paragraph)
 
 
-def _claims(judgements: Sequence[Judgement], study: Study, stacks: Sequence[Stacked]) -> list[str]:
+def _claims(judgements: Sequence[Judgement], study: Study, pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     if not judgements:
-        return [] if stacks else ["This study makes no claims."]
+        return [] if pairs else ["This study makes no claims."]
     ranked = any(judgement.claim.rank for judgement in judgements)
     return [verdict_table(judgements, study), folded("How to read this", HOW_TO_READ + (RANKED if ranked else ""))]
 

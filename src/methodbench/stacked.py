@@ -13,7 +13,7 @@ from methodbench.compare import Comparison
 from methodbench.interactions import WORDS, Stacked
 from methodbench.markdown import folded, plain, small, table
 from methodbench.study import MATRIX
-from methodbench.wording import count, effect, listed
+from methodbench.wording import count, effect, listed, tally
 
 HOW_TO_READ = """
 - **Alone** and **both**: what one method, or both, change against the base; 95 % interval over items and training \
@@ -93,8 +93,7 @@ def pair_table(pairs: Sequence[Mapping[str, Any]], page: str = "") -> str:
 
 def pair_counts(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     """``["2 × adds up", "4 × unclear"]``."""
-    found = [pair["word"] for pair in pairs]
-    return [f"{found.count(word)} × {word}" for word in WORDS if word in found]
+    return tally([pair["word"] for pair in pairs], WORDS)
 
 
 def pair_summary(pairs: Sequence[Mapping[str, Any]]) -> str:

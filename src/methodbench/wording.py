@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the statistics load slowly, and who plans a run needs none
@@ -66,6 +67,11 @@ def percent(share: float) -> str:
 def count(many: int, noun: str) -> str:
     """``"1 seed"``, ``"3 seeds"``."""
     return f"{many} {noun}" if many == 1 else f"{many} {noun}s"
+
+
+def tally(found: Sequence[str], order: Sequence[str]) -> list[str]:
+    """``["2 × holds", "4 × underpowered"]``: how often each of `order` was found, without those that were not."""
+    return [f"{found.count(word)} × {word}" for word in order if word in found]
 
 
 def listed(words: list[str]) -> str:
